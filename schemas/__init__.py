@@ -1,0 +1,1 @@
+"""The words: records, contracts, the flow language, ids. Imports nothing of ours."""

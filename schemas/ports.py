@@ -1,0 +1,401 @@
+"""What a room may ask of the machine, as Protocols: infra implements them, flows/roles wires them, others are given them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from schemas.records import Json
+
+
+class Clock(Protocol):
+    """Tells the time in microseconds since 1970, UTC."""
+
+    def now_us(self) -> int:
+        """Give the current time; never before an earlier answer."""
+        ...
+
+    def sleep_us(self, us: int) -> None:
+        """Wait."""
+        ...
+
+
+class Slot(NamedTuple):
+    """A place that has positions: one partition of one topic in one file (or cluster)."""
+
+    source: str  # "ingress.db", "engine-0.db", "dispatcher-0.db"
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some records of one slot that follow each other: record k has position base + k. Chunks come in the file's total order."""
+
+    source: str
+    topic: str
+    partition: int
+    base: int
+    appended_us: int
+    records: Sequence[bytes]
+
+    @property
+    def slot(self) -> Slot:
+        """Name the slot that these records come from."""
+        return Slot(self.source, self.topic, self.partition)
+
+    @property
+    def end(self) -> int:
+        """Give the position behind the last record."""
+        return self.base + len(self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Records that were in the log and can no longer be read; positions base .. base + count - 1."""
+
+    slot: Slot
+    base: int
+    count: int
+    reason: str
+
+
+class LogReader(Protocol):
+    """Tails topics of one file in their total order; holds its place in memory, the reading role stores positions."""
+
+    @property
+    def source(self) -> str:
+        """Name the file (or cluster) that is read."""
+        ...
+
+    def poll(self, limit: int) -> list[Chunk]:
+        """Give up to `limit` records that come next, [] if there are none. Never blocks."""
+        ...
+
+    def at_end(self) -> bool:
+        """Tell whether everything committed to the file so far has been given out."""
+        ...
+
+    @property
+    def incarnation(self) -> str | None:
+        """Tell which life of the file is read, None before it is known."""
+        ...
+
+    def place(self) -> int:
+        """Give the pack sequence of the file up to which everything was given out."""
+        ...
+
+    def take_damaged(self) -> list[Damage]:
+        """Give what could not be read since the last call; `poll` has gone on behind it."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class Append(NamedTuple):
+    """Records to append to one partition of one topic, in order."""
+
+    topic: str
+    partition: int
+    records: Sequence[bytes]
+
+
+class PlacedReader(LogReader, Protocol):
+    """A LogReader that also says where in its file it is; what status lines are made of."""
+
+    source: str
+
+    def place(self) -> int:
+        """Give the seq of the file up to which everything has been given out."""
+        ...
+
+    def take_damaged(self) -> list[Damage]:
+        """Give the damage passed over since the last call."""
+        ...
+
+
+class LogWriter(Protocol):
+    """The one writer of a log file that is nothing but a log (ingress.db)."""
+
+    def append(self, batch: Sequence[Append], now_us: int) -> list[int]:
+        """Append durably in one transaction; give the base position of each item."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        ...
+
+
+class Timer(NamedTuple):
+    """A delay that will end: fires when now >= due. Sorted by (due_us, execution, token)."""
+
+    due_us: int
+    execution: int  # row of the execution
+    token: int
+
+
+class NewExecution(NamedTuple):
+    """A row to insert. `state` is None once the execution has ended."""
+
+    row: int
+    shard: int
+    id: bytes
+    tenant: str
+    flow: str
+    version: str
+    status: str
+    started_us: int
+    state: bytes | None
+
+
+class ChangedExecution(NamedTuple):
+    """A row to update."""
+
+    row: int
+    status: str
+    state: bytes | None
+
+
+class StoredExecution(NamedTuple):
+    """What the engine needs to go on with an execution."""
+
+    row: int
+    shard: int
+    id: bytes
+    tenant: str
+    flow: str
+    version: str
+    started_us: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TurnCommit:
+    """Everything that one turn changes: it goes into one transaction or not at all."""
+
+    turn: int
+    now_us: int
+    positions: Mapping[Slot, int]  # next position to read
+    starts: Sequence[NewExecution] = ()
+    changes: Sequence[ChangedExecution] = ()
+    timers_set: Sequence[Timer] = ()
+    timers_gone: Sequence[Timer] = ()
+    seen: Mapping[int, bytes] = field(default_factory=dict)  # shard -> event keys, 16 bytes each
+    programs: Sequence[tuple[str, bytes]] = ()  # (version, program) pinned first in this turn
+    emitted: Sequence[Append] = ()
+    open_actions: int = 0  # how many more (or fewer) commands are without an outcome
+    wall_us: int | None = None  # when the emitted records are appended, in wall time; None: now_us
+    sources: Mapping[str, str] = field(default_factory=dict)  # incarnations of the files read; the first one stored stays
+
+
+@dataclass(frozen=True, slots=True)
+class StoreMeta:
+    """Where the engine stands, as of its last commit."""
+
+    turn: int
+    now_us: int
+    next_row: int
+    open_actions: int
+    positions: Mapping[Slot, int]
+    incarnation: str
+    epoch: int
+    sources: Mapping[str, str] = field(default_factory=dict)  # incarnation of each file that the positions belong to
+
+
+class StateStore(Protocol):
+    """One engine's durable state. One writer; opening it takes the lock and raises the epoch."""
+
+    def meta(self) -> StoreMeta:
+        """Tell where the last commit left off."""
+        ...
+
+    def existing(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Give those of the execution ids that the store knows, ended ones too."""
+        ...
+
+    def load(self, rows: Sequence[int]) -> dict[int, StoredExecution]:
+        """Read live executions by row; ended ones are not in the answer."""
+        ...
+
+    def program(self, version: str) -> bytes | None:
+        """Read a program that an execution is pinned to."""
+        ...
+
+    def seen_since(self, at_us: int) -> Iterable[tuple[int, int, bytes]]:
+        """Give (shard, at_us, packed event keys) of every turn since a time, oldest first."""
+        ...
+
+    def due(self, until_us: int, limit: int) -> list[Timer]:
+        """Give the first `limit` timers with due_us <= until_us, in order, without taking them away."""
+        ...
+
+    def next_due_us(self) -> int | None:
+        """Tell when the next timer falls due."""
+        ...
+
+    def commit(self, turn: TurnCommit) -> None:
+        """Make the turn durable (FULL sync). After an error the caller must stop; the file decides what happened."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a connector's call came to. `retry` asks for another attempt, no earlier than `after_us` from now."""
+
+    status: str  # delivered | failed | unknown
+    retry: bool = False
+    after_us: int = 0
+    code: str | None = None
+    error: str | None = None
+    data: Json = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One attempt at one action, as a connector sees it."""
+
+    id: str
+    tenant: str
+    type: str
+    idempotency_key: str
+    attempt: int
+    timeout_us: int
+    settings: Mapping[str, Json]  # of the connector rule; secrets are resolved
+    body: Mapping[str, Json]  # the whole action record
+    raw: bytes
+
+
+class Connector(Protocol):
+    """Carries commands out. Raises nothing: every end is an Outcome."""
+
+    name: str
+    at_once: int  # the most commands that a call should get
+
+    def call(self, commands: Sequence[Command]) -> list[Outcome]:
+        """Carry out commands of different executions, at once; one outcome each, in order."""
+        ...
+
+    def resolve(self, command: Command) -> Outcome | None:
+        """Say what became of an attempt that was started and has no outcome; None: nobody can tell."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what it holds."""
+        ...
+
+
+@runtime_checkable
+class StreamConnector(Connector, Protocol):
+    """A connector that needs no thread of the caller's for what is on its way."""
+
+    def begin(self, command: Command, done: Callable[[Outcome], None]) -> None:
+        """Carry a command out; `done` is called once with its outcome, perhaps on another thread, perhaps at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedAction:
+    """A command as it arrives at its dispatcher. It starts when no earlier one is left in its lanes and its time has come."""
+
+    id: str
+    tenant: str
+    connector: str
+    lane: str  # the execution
+    order_lane: str | None  # tenant and order key
+    rank: int  # 0 high, 1 normal, 2 low
+    due_us: int
+    expires_us: int
+    first: bool  # false: redriven
+    slot: Slot
+    position: int
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAction:
+    """A command in the store, as it was taken out to be sent. `doubt`: an earlier attempt may have been carried out."""
+
+    row: int
+    id: str
+    tenant: str
+    connector: str
+    attempts: int  # this one included
+    doubt: bool
+    expires_us: int
+    first: bool
+    slot: Slot
+    position: int
+    raw: bytes
+
+
+class Postponed(NamedTuple):
+    """An attempt that is over without an outcome: again at `due_us`."""
+
+    row: int
+    due_us: int
+    doubt: bool
+
+
+class Taking(NamedTuple):
+    """What to take out to be sent: at most `most` commands due by `now_us`, and at most `tenant_most` of a tenant in flight."""
+
+    now_us: int
+    most: int
+    tenant_most: int
+    busy: Mapping[str, int]  # commands in flight by tenant
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchCommit:
+    """Everything that one step of a dispatcher changes, in this order, in one transaction."""
+
+    now_us: int
+    positions: Mapping[Slot, int] = field(default_factory=dict)
+    done: Sequence[int] = ()  # rows with an outcome
+    postponed: Sequence[Postponed] = ()
+    arrived: Sequence[QueuedAction] = ()
+    emitted: Sequence[Append] = ()
+    taking: Taking | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)  # incarnations of the files read; the first one stored stays
+
+
+class DispatchStore(Protocol):
+    """One dispatcher's durable state: commands without an outcome, positions, and the topics it emits. One writer."""
+
+    def positions(self) -> dict[Slot, int]:
+        """Give the next position to read of every slot."""
+        ...
+
+    def sources(self) -> dict[str, str]:
+        """Give the incarnation of each file that the positions belong to."""
+        ...
+
+    def started(self) -> list[StoredAction]:
+        """Give the commands whose attempt was started and has no outcome, in order of arrival."""
+        ...
+
+    def open_actions(self) -> int:
+        """Tell how many commands are without an outcome."""
+        ...
+
+    def next_due_us(self) -> int | None:
+        """Tell when the next command may start, were there room."""
+        ...
+
+    def commit(self, change: DispatchCommit) -> list[StoredAction]:
+        """Make a step durable (FULL sync); give the commands taken, marked as started unless they have expired.
+
+        After an error the caller must stop; the file decides what happened.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        ...

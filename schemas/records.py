@@ -1,0 +1,159 @@
+"""The records that Millrace writes on topics, as JSON, each with a leading version (contracts.md sections 7 and 9).
+
+Commands are structured CloudEvents: a downstream service reads them with any CloudEvents library.
+Times named `time` are RFC 3339 in UTC; times named `at` or `*_us` are int microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, TypeVar
+
+import msgspec
+
+Json = Any  # a JSON value; the one place where records are open
+T = TypeVar("T")
+Status = Literal["running", "waiting", "closing", "completed", "failed", "cancelled"]
+ActionStatus = Literal["pending", "delivered", "failed", "unknown", "cancelled", "dead"]
+HOPS_MAX: Final = 64
+RECORD_BYTES_MAX: Final = 1 << 20  # decoding sets larger ones aside
+APPEND_BYTES_MAX: Final = 16 << 20  # `send` refuses larger ones
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """How often and how far apart a call is tried; full jitter between the waits."""
+
+    attempts: int = 5
+    wait_us: int = 1_000_000
+    factor: float = 2.0
+    most_us: int = 300_000_000
+    attempt_timeout_us: int = 30_000_000
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One command on an action topic. `id` is the idempotency key unless the flow set another."""
+
+    v: int = 1
+    specversion: str = "1.0"
+    id: str
+    source: str  # /flows/<flow>
+    type: str
+    subject: str  # the execution
+    time: str
+    tenant: str
+    correlationid: str
+    causationid: str
+    hops: int
+    flow: str
+    version: str
+    step: str
+    idempotencykey: str
+    priority: Literal["high", "normal", "low"]
+    notafter: int  # microseconds of wall time after the commit of this record; then it is not sent any more
+    orderkey: str | None = None
+    retry: Retry = Retry()
+    data: Json  # the parameters
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one command. A dispatcher writes exactly one record with `final` per command, and one more a redrive."""
+
+    v: int = 1
+    action: str
+    execution: str
+    tenant: str
+    flow: str
+    step: str
+    type: str
+    connector: str
+    status: Literal["delivered", "failed", "unknown", "cancelled", "dead"]
+    attempts: int
+    at: int  # microseconds; under the event clock the action's own time
+    wall: int  # microseconds of wall time
+    first: bool = True  # false: the outcome of a redriven command that had one before
+    code: str | None = None  # an error code of flow-language section 5
+    error: str | None = None
+    data: Json = None  # what the receiver answered
+
+
+class Transition(msgspec.Struct, frozen=True, array_like=True):
+    """One thing that happened to an execution. `step` is empty where the whole execution is meant.
+
+    kinds: started · entered · completed (a step; detail says what it gave) · issued (detail: the action's id and type)
+    · waiting (detail: until, microseconds) · stopped · failed (detail: code and message) · ended (detail: status)
+    """
+
+    at: int
+    kind: Literal["started", "entered", "completed", "issued", "waiting", "stopped", "failed", "ended"]
+    step: str
+    verb: str  # action delay until set branch parallel stop, or empty
+    detail: Json = None
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
+    """What one execution did in one turn, in order. Fields that say the usual are left out of the bytes."""
+
+    tenant: str
+    execution: str
+    flow: str
+    version: str
+    event: str  # CloudEvents id of the event that started it
+    namespace: str = "live"
+    status: Status
+    waiting_on: str | None = None
+    wait_until: int | None = None
+    started: int = 0  # when the execution started
+    transitions: list[Transition]
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A record or a command that was set aside, with all that is needed to send it again."""
+
+    v: int = 1
+    kind: Literal["event", "control", "result", "action", "hops", "poison"]
+    tenant: str | None
+    source: str  # the file (or cluster) of the topic
+    topic: str
+    partition: int
+    position: int
+    reason: str  # a short name: malformed-json, wrong-schema, unknown-event, no-tenant, too-large, bad-time, ...
+    detail: str
+    payload: bytes  # the record's own bytes (base64 in JSON)
+    at: int
+    id: str = ""  # the action's id where kind is action
+
+
+class Redrive(msgspec.Struct, frozen=True, kw_only=True):
+    """An operator's wish on the commands topic: send a command that was set aside again, with the key it had."""
+
+    v: int = 1
+    redrive: str  # the action's id
+    tenant: str
+    connector: str
+    payload: bytes  # the action record (base64 in JSON)
+    at: int = 0
+
+
+class Control(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of what is deployed. A value of None takes the key away.
+
+    keys: version/<tenant>/<flow>/<hash> · active/<tenant>/<flow> · contract/<event type> · schema/<id> ·
+    action/<action type> · connector/<tenant>/<type pattern>; the tenant `*` means all.
+    """
+
+    v: int = 1
+    key: str
+    value: Json = None
+    at: int = 0
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """Encode a record as JSON."""
+    return _encoder.encode(record)
+
+
+def decode(kind: type[T], data: bytes) -> T:
+    """Decode a record of one kind; raises msgspec.DecodeError or msgspec.ValidationError."""
+    return msgspec.json.decode(data, type=kind)
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")  # exact digits; a decimal is a JSON number
