@@ -1,0 +1,153 @@
+"""Literals in data, read by the type that a contract gives them: "4h" is a duration where one is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from difflib import get_close_matches
+from typing import Any, Final
+
+from schemas.expression.findings import ExpressionError
+from schemas.expression.literals import INT_MAX, INT_MIN, parse_decimal, parse_duration_us, parse_money, parse_timestamp_us
+from schemas.expression.tree import Constant
+from schemas.expression.type_text import print_type
+from schemas.expression.types import ANY, BOOL, DECIMAL, INT, STRING, Type
+
+_PLAIN: Final[dict[type, Type]] = {str: STRING, bool: BOOL, int: INT, float: DECIMAL, Decimal: DECIMAL}
+
+
+def literal_type(value: Any) -> Type:
+    """Give the type of a JSON value that no contract speaks about."""
+    if isinstance(value, dict):
+        return Type("record", fields=tuple((str(key), literal_type(item)) for key, item in value.items()))
+    if isinstance(value, list):
+        kinds = {literal_type(item) for item in value}
+        return Type("list", item=kinds.pop() if len(kinds) == 1 else ANY)
+    return Type("any", optional=True) if value is None else _PLAIN.get(type(value), ANY)
+
+
+def literal_misfit(value: Any, want: Type) -> ExpressionError | None:
+    """Say why a JSON value is no literal of a type; None if it is one. The error's path leads into the value."""
+    try:
+        _read(value, want)
+    except ExpressionError as error:
+        return error
+    return None
+
+
+def literal_constant(value: Any, want: Type, at: int = 0) -> Constant:
+    """Make the constant of a JSON value by the type of the field it is compared with; raises ExpressionError."""
+    found = _read(value, want)
+    digits = want.name in ("decimal", "money")
+    return Constant(f"{found:f}" if digits and isinstance(found, Decimal) else found, Type(want.name, currency=want.currency), at)
+
+
+def _read(value: Any, want: Type) -> Any:
+    if value is None:
+        if want.optional or want.name == "any":
+            return None
+        raise ExpressionError("type-mismatch", f"null stands where {print_type(want)} is wanted; write a value")
+    return _READERS[want.name](value, want)
+
+
+def _wrong(value: Any, want: Type) -> ExpressionError:
+    quote = '; quote it: "..."' if want.name in ("string", "one_of") and not isinstance(value, list | dict) else ""
+    return ExpressionError("type-mismatch", f"{value!r} is {literal_type(value).name} and {print_type(want)} is wanted{quote}")
+
+
+def _kind(*kinds: type) -> Callable[[Any, Type], Any]:
+    def reads(value: Any, want: Type) -> Any:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise _wrong(value, want)
+        return value
+
+    return reads
+
+
+def _int(value: Any, want: Type) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not INT_MIN <= value <= INT_MAX:
+        raise _wrong(value, want)
+    return value
+
+
+def _decimal(value: Any, want: Type) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise _wrong(value, want)
+    return parse_decimal(f"{Decimal(str(value)):f}")
+
+
+def _float(value: Any, want: Type) -> float:
+    return float(_decimal(value, want))
+
+
+def _money(value: Any, want: Type) -> Decimal:
+    if not isinstance(value, str):
+        raise ExpressionError(
+            "needs-currency", f"{value!r} has no currency and {print_type(want)} is wanted; write {value} {want.currency}"
+        )
+    amount, currency = parse_money(value)
+    if currency != want.currency:
+        raise ExpressionError("currency-mismatch", f"{value} stands where {print_type(want)} is wanted; convert it first")
+    return amount
+
+
+def _duration(value: Any, want: Type) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise _wrong(value, want)
+    return parse_duration_us(str(value))
+
+
+def _timestamp(value: Any, want: Type) -> int:
+    if not isinstance(value, str):
+        raise _wrong(value, want)
+    return parse_timestamp_us(value)
+
+
+def _one_of(value: Any, want: Type) -> str:
+    if not isinstance(value, str):
+        raise _wrong(value, want)
+    if value not in want.options:
+        near = get_close_matches(value, want.options, 1)
+        hint = f"did you mean {near[0]!r}?" if near else "write one of these"
+        raise ExpressionError("type-mismatch", f"{value!r} is none of {', '.join(want.options)}; {hint}")
+    return value
+
+
+def _list(value: Any, want: Type) -> list[Any]:
+    if not isinstance(value, list):
+        raise _wrong(value, want)
+    return [_inside(place, item, want.item or ANY) for place, item in enumerate(value)]
+
+
+def _record(value: Any, want: Type) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _wrong(value, want)
+    known = dict(want.fields)
+    for name in (name for name in value if known and name not in known):
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+        raise ExpressionError("unknown-field", f"field '{name}' is not in {print_type(want)}; {hint}", 0, (name,))
+    return {name: _inside(name, value.get(name), part) for name, part in known.items()}
+
+
+def _inside(place: str | int, value: Any, want: Type) -> Any:
+    try:
+        return _read(value, want)
+    except ExpressionError as error:
+        raise ExpressionError(error.name, error.message, error.at, (place, *error.path)) from error
+
+
+_READERS: Final[dict[str, Callable[[Any, Type], Any]]] = {
+    "string": _kind(str),
+    "bool": _kind(bool),
+    "int": _int,
+    "decimal": _decimal,
+    "float": _float,
+    "money": _money,
+    "duration": _duration,
+    "timestamp": _timestamp,
+    "one_of": _one_of,
+    "list": _list,
+    "record": _record,
+    "any": lambda value, _want: value,
+}
