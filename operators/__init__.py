@@ -1,0 +1,1 @@
+"""Pure kernels: match, advance, turn. No I/O, no clock, no randomness."""

@@ -1,0 +1,144 @@
+"""What is deployed as of a place in the control topic: versions, which of them are active, and where commands go.
+
+Reads: control records in order. Emits: the trigger tables and runnables that the turn works with. State: what it holds is
+rebuilt from the control topic at every start. Cost: microseconds a record; a table is rebuilt once after its flows changed.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from operators.match import TypeTable, make_table
+from operators.match_rows import ALL, Trigger
+from schemas.connector_rules import ConnectorRules
+from schemas.errors import BadRecord, InvalidInput
+from schemas.program import EventTrigger, unpack
+from schemas.records import Control
+
+
+class Deployed:
+    """The catalogue of one engine. Only `apply` changes it."""
+
+    def __init__(self) -> None:
+        self._programs: dict[str, bytes] = {}  # version -> packed program
+        self._triggers: dict[str, tuple[EventTrigger, ...]] = {}  # version -> its triggers
+        self._active: dict[tuple[str, str], str] = {}  # (tenant or *, flow) -> version
+        self._owners: dict[str, set[str]] = {}  # flow -> tenants with one of their own
+        self._entries: list[tuple[str, int]] = []  # entry -> (version, trigger)
+        self._by_event: dict[str, dict[tuple[str, str], list[Trigger]]] = {}
+        self._tables: dict[str, TypeTable] = {}
+        self._rules = ConnectorRules()
+        self._holds: set[str] = set()
+
+    def apply(self, control: Control) -> None:
+        """Take in one control record; keys that are not the engine's are left alone. Raises BadRecord for an unreadable one."""
+        kind, *rest = control.key.split("/")
+        match kind, rest:
+            case "version", [_, _, version]:
+                self._put_version(version, control.value)
+            case "active", [tenant, flow]:
+                self._activate(tenant, flow, control.value)
+            case "connector", _:
+                self._put_rule(control)
+            case "clock", ["hold", name]:
+                (self._holds.discard if control.value is None else self._holds.add)(name)
+            case _:
+                pass
+
+    @property
+    def clock_held(self) -> bool:
+        """Tell whether a sender wants the event clock to wait for what it still has."""
+        return bool(self._holds)
+
+    def events(self) -> Iterable[str]:
+        """Give the event types that start some flow."""
+        return self._by_event.keys()
+
+    def active(self) -> dict[tuple[str, str], str]:
+        """Give the active version by tenant (or *) and flow."""
+        return dict(self._active)
+
+    def table(self, event: str) -> TypeTable | None:
+        """Give the triggers of an event type, or None if it starts nothing."""
+        if event not in self._tables:
+            triggers = [one for listed in self._by_event.get(event, {}).values() for one in listed]
+            if not triggers:
+                return None
+            shared = {one.flow for one in triggers if one.tenant == ALL}
+            owners = [(tenant, flow) for flow in shared for tenant in self._owners.get(flow, ())]
+            self._tables[event] = make_table(triggers, owners)
+        return self._tables[event]
+
+    def entry(self, entry: int) -> tuple[str, int]:
+        """Give the version and the trigger's place in it that an entry stands for."""
+        return self._entries[entry]
+
+    def program(self, version: str) -> bytes | None:
+        """Give the packed program of a version, if it was deployed."""
+        return self._programs.get(version)
+
+    def connector(self, tenant: str, action: str) -> str:
+        """Give the connector that serves an action type of a tenant."""
+        return self._rules.rule(tenant, action).connector
+
+    def _put_version(self, version: str, value: Any) -> None:
+        if value is None:
+            if version in self._active.values():
+                raise BadRecord("version-active", f"version {version} is active; take the flow out of force before its version")
+            self._programs.pop(version, None)
+            self._triggers.pop(version, None)
+            return
+        try:
+            packed = b64decode(value["program"], validate=True)
+            self._triggers[version] = unpack(packed).triggers
+            self._programs[version] = packed
+        except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
+            raise BadRecord("bad-program", f"version {version} cannot be read: {error}; deploy the flow again") from error
+
+    def _activate(self, tenant: str, flow: str, value: Any) -> None:
+        version = None if value is None else self._known(flow, value)
+        self._deactivate(tenant, flow)
+        if version is None:
+            return
+        self._active[tenant, flow] = version
+        self._own(tenant, flow, self._owners.setdefault(flow, set()).add)
+        for order, trigger in enumerate(self._triggers[version]):
+            self._entries.append((version, order))
+            listed = self._by_event.setdefault(trigger.event, {}).setdefault((tenant, flow), [])
+            listed.append(Trigger(len(self._entries) - 1, tenant, flow, order, trigger.condition))
+            self._tables.pop(trigger.event, None)
+
+    def _known(self, flow: str, value: Any) -> str:
+        """Give the version that a pointer names. A bad pointer is refused before the one in force is let go."""
+        version = value.get("version") if isinstance(value, dict) else None
+        if not isinstance(version, str) or version not in self._programs:
+            raise BadRecord("unknown-version", f"'{flow}' should run version {version}, which was not deployed; deploy it again")
+        return version
+
+    def _deactivate(self, tenant: str, flow: str) -> None:
+        version = self._active.pop((tenant, flow), None)
+        if version is None:
+            return
+        for event, flows in self._by_event.items():
+            if flows.pop((tenant, flow), None) is not None:
+                self._tables.pop(event, None)
+        self._own(tenant, flow, self._owners.get(flow, set()).discard)
+
+    def _own(self, tenant: str, flow: str, change: Callable[[str], None]) -> None:
+        """Note whose own flow wins over the one for all, also on event types that start only that one."""
+        if tenant == ALL:
+            return
+        change(tenant)
+        for event, flows in self._by_event.items():
+            if (ALL, flow) in flows:
+                self._tables.pop(event, None)
+
+    def _put_rule(self, control: Control) -> None:
+        try:
+            self._rules.apply(control.key, control.value)
+        except InvalidInput as error:
+            raise BadRecord("bad-rule", str(error)) from error

@@ -1,0 +1,82 @@
+"""Match few events one by one: below some hundred comparisons a join costs more than asking.
+
+Reads: a small frame of events of one type and the triggers of that type. Emits: the pairs that the join would give (a law).
+State: the conditions of the tenants met so far, as functions. Cost: a microsecond a comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from schemas.expression.rows import compile_row
+from schemas.expression.tree import Tree
+
+ALL: Final = "*"
+PAIRS: Final = {"row": pl.UInt32, "tenant": pl.String, "entry": pl.UInt32}
+ASKED_MAX: Final = 2_000  # comparisons
+SHARED_MAX: Final = 64  # flows for all tenants; more are better joined
+TENANTS_MAX: Final = 100_000
+
+Select = Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]
+
+
+class Trigger(NamedTuple):
+    """One way to start one active flow: `entry` is the caller's number for it, `order` its place among the flow's triggers."""
+
+    entry: int
+    tenant: str  # or ALL
+    flow: str
+    order: int
+    condition: Tree | None
+
+
+class _Asked(NamedTuple):
+    flow: str
+    entry: int
+    holds: Callable[[Mapping[str, Any]], Any] | None
+
+
+class RowTable:
+    """The triggers of one event type by tenant."""
+
+    def __init__(self, triggers: Sequence[Trigger], owners: Collection[tuple[str, str]], keys: Sequence[str]) -> None:
+        """`triggers` come sorted by flow, tenant and order; `owners` are (tenant, flow) that win over a flow for all."""
+        self._own: dict[str, list[Trigger]] = {}
+        for one in triggers:
+            self._own.setdefault(one.tenant, []).append(one)
+        self._shared = self._own.pop(ALL, [])
+        self._owners = owners
+        self._keys = keys
+        self._most = max(map(len, self._own.values()), default=0) + len(self._shared)
+        self._of = lru_cache(maxsize=TENANTS_MAX)(self._asked_of)
+
+    def suits(self, rows: int) -> bool:
+        """Tell whether so many events are better asked one by one."""
+        return len(self._shared) <= SHARED_MAX and rows * self._most <= ASKED_MAX
+
+    def match(self, events: pl.DataFrame, select: Select) -> pl.DataFrame:
+        """Give (row, tenant, entry), sorted by row and flow name."""
+        found: list[tuple[int, str, int]] = []
+        values = select(events, self._keys).rows() if self._keys else [()] * events.height
+        for row, tenant, value in zip(events["row"].to_list(), events["tenant"].to_list(), values, strict=True):
+            env = dict(zip(self._keys, value, strict=True))
+            started = ""
+            for flow, entry, holds in self._of(tenant):
+                if flow != started and (holds is None or holds(env) is True):
+                    started = flow
+                    found.append((row, tenant, entry))
+        return pl.DataFrame(found, schema=PAIRS, orient="row")
+
+    def _asked_of(self, tenant: str) -> tuple[_Asked, ...]:
+        shared = [one for one in self._shared if (tenant, one.flow) not in self._owners]
+        listed = sorted([*self._own.get(tenant, ()), *shared], key=lambda one: (one.flow, one.order))
+        return tuple(_Asked(one.flow, one.entry, one.condition and _compiled(one.condition)) for one in listed)
+
+
+@lru_cache(maxsize=16_384)
+def _compiled(condition: Tree) -> Callable[[Mapping[str, Any]], Any]:
+    return compile_row(condition)
