@@ -1,0 +1,1 @@
+"""Doors to machines: SQLite, the embedded log, the state store, locks and clocks."""

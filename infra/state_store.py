@@ -1,0 +1,192 @@
+"""One engine's durable state: executions, timers, ids seen, programs, positions and everything it emits, in one file.
+
+Promise: a turn is in the file whole, or not at all; when `commit` returns it is on the disk. After an error of `commit` the
+store refuses every call: what happened, the file alone can tell.
+
+Reads and emits: turns. State: the file. Cost: 2-4 µs a row of the turn, and one sync.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from infra import executions, file_meta, log_tables, positions, seen, timers
+from infra.file_meta import FORMATS, Layout
+from infra.lock import FileLock
+from infra.log_tables import Registered
+from infra.seen import SeenPurge, SeenWindow
+from infra.sqlite import Connection, close, open_writer, storage_errors, transaction, value
+from infra.timers import TimerIndex
+from schemas.errors import BrokenInvariant, Fatal
+from schemas.ports import StoredExecution, StoreMeta, Timer, TurnCommit
+
+LAYOUT: Final = Layout("engine", FORMATS["engine"])
+
+_TABLES: Final = (
+    "create table engine(one integer primary key check (one = 1), generation integer not null, epoch integer not null, "
+    "turn integer not null, now_us integer not null, next_row integer not null, open_actions integer not null)",
+    "insert into engine values (1, 0, 0, 0, 0, 1, 0)",
+    "create table programs(version text primary key, program blob not null) without rowid",
+)
+
+
+class SqliteStateStore:
+    """The state of the engine that owns the file. Holds the file's lock; opening raises the epoch."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        generation: int = 0,
+        window: SeenWindow | None = None,
+        vfs: str | None = None,
+        incarnation: str | None = None,
+    ) -> None:
+        """Open the store or make it. Raises HomeLocked, StorageFailed, StateTooNew; Fatal for another generation."""
+        self.path = path
+        self._broken: BaseException | None = None
+        self._lock = FileLock(path)
+        try:
+            self._connection = open_writer(path, vfs=vfs)
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            self._incarnation = _prepare(self._connection, incarnation)
+            self._generation = generation
+            self._epoch = _raise_epoch(self._connection, generation)
+            self._purge = SeenPurge(self._connection, window or SeenWindow())
+        except BaseException:
+            self.close()
+            raise
+        self._timers = TimerIndex(self._connection)
+
+    def meta(self) -> StoreMeta:
+        """Tell where the last commit left off."""
+        with self._using():
+            query = "select turn, now_us, next_row, open_actions from engine"
+            turn, now_us, next_row, open_actions = value(self._connection, query)
+            read = positions.read(self._connection)
+            sources = positions.read_sources(self._connection)
+        return StoreMeta(turn, now_us, next_row, open_actions, read, self._incarnation, self._epoch, sources)
+
+    def existing(self, ids: Sequence[bytes]) -> set[bytes]:
+        """Give those of the execution ids that the store knows, ended ones too."""
+        with self._using():
+            return executions.existing(self._connection, ids)
+
+    def load(self, rows: Sequence[int]) -> dict[int, StoredExecution]:
+        """Read live executions by row; ended ones are not in the answer."""
+        with self._using():
+            return executions.load(self._connection, rows)
+
+    def program(self, version: str) -> bytes | None:
+        """Read a program that an execution is pinned to."""
+        with self._using():
+            found: bytes | None = value(self._connection, "select program from programs where version = ?", (version,))
+            return found
+
+    def seen_since(self, at_us: int) -> Iterator[tuple[int, int, bytes]]:
+        """Give (shard, at_us, packed event keys) of every turn since a time, oldest first."""
+        with self._using():
+            yield from seen.since(self._connection, at_us)
+
+    def due(self, until_us: int, limit: int) -> list[Timer]:
+        """Give the first `limit` timers with due_us <= until_us, in order, without taking them away."""
+        with self._using():
+            return self._timers.due(until_us, limit)
+
+    def next_due_us(self) -> int | None:
+        """Tell when the next timer falls due."""
+        with self._using():
+            return self._timers.next_due_us()
+
+    def commit(self, turn: TurnCommit) -> None:
+        """Make the turn durable (FULL sync). After an error the caller must stop; the file decides what happened."""
+        with self._using():
+            try:
+                with transaction(self._connection):
+                    self._write(turn)
+            except BaseException as error:
+                self._broken = error
+                raise
+            self._timers.committed(turn.timers_gone, turn.timers_set, turn.now_us)
+
+    def drop_before(self, day: int, readers: Sequence[Registered]) -> list[int]:
+        """Drop days before `day` (YYYYMMDD) of what was emitted that every reader has read; give the days dropped."""
+        with self._using(), transaction(self._connection):
+            return log_tables.drop_before(self._connection, day, readers)
+
+    def close(self) -> None:
+        """Let go of the file and its lock."""
+        close(self._connection)
+        self._lock.release()
+
+    def _write(self, turn: TurnCommit) -> None:
+        connection = self._connection
+        self._stand_at(turn)
+        connection.executemany("insert into programs values (?, ?) on conflict do nothing", turn.programs)
+        executions.write(connection, turn.starts, turn.changes)
+        self._timers.write(turn.timers_gone, turn.timers_set, turn.now_us)
+        seen.write(connection, turn.turn, turn.now_us, turn.seen)
+        self._purge.run(turn.now_us, turn.seen)
+        positions.write(connection, turn.positions, turn.sources)
+        log_tables.append(connection, turn.emitted, turn.now_us if turn.wall_us is None else turn.wall_us)
+
+    def _stand_at(self, turn: TurnCommit) -> None:
+        """Check the fence and move the engine's row, in one statement and before all others."""
+        last_row = max((start.row for start in turn.starts), default=-1)
+        self._connection.execute(
+            "update engine set turn = ?1, now_us = ?2, next_row = max(next_row, ?3 + 1), open_actions = open_actions + ?4 "
+            "where generation = ?5 and epoch = ?6 and turn < ?1 and now_us <= ?2",
+            (turn.turn, turn.now_us, last_row, turn.open_actions, self._generation, self._epoch),
+        )
+        if self._connection.changes() != 1:
+            raise self._fenced(turn)
+
+    def _fenced(self, turn: TurnCommit) -> Fatal:
+        generation, epoch, last, now_us = value(self._connection, "select generation, epoch, turn, now_us from engine")
+        if (generation, epoch) != (self._generation, self._epoch):
+            return Fatal(
+                f"{self.path}: generation {generation} epoch {epoch} owns the file, this engine is generation {self._generation} "
+                f"epoch {self._epoch}: another engine took over; end this one"
+            )
+        return BrokenInvariant(
+            f"{self.path}: turn {turn.turn} at {turn.now_us} does not follow turn {last} at {now_us}; this is a bug: report it"
+        )
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        if self._broken is not None:
+            raise BrokenInvariant(f"{self.path}: a commit failed ({self._broken}); open the file again to learn what is in it")
+        with storage_errors(self.path):
+            yield
+
+
+def _prepare(connection: Connection, incarnation: str | None) -> str:
+    """Make the tables of a new file; give its incarnation."""
+    if not file_meta.is_made(connection):
+        with transaction(connection):
+            file_meta.make(connection, LAYOUT, {}, incarnation)
+            for statement in _TABLES:
+                connection.execute(statement)
+            for part in (executions, timers, seen, positions, log_tables):
+                part.create(connection)
+    with storage_errors(connection.filename):
+        meta = file_meta.read(connection, LAYOUT)
+    positions.upgrade(connection)
+    return meta["incarnation"]
+
+
+def _raise_epoch(connection: Connection, generation: int) -> int:
+    with transaction(connection):
+        stored, epoch = value(connection, "select generation, epoch from engine")
+        if stored != generation:
+            raise Fatal(
+                f"{connection.filename}: generation {stored}, wanted {generation}: the home was rescaled; start roles of {stored}"
+            )
+        connection.execute("update engine set epoch = epoch + 1")
+    return int(epoch) + 1
