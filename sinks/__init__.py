@@ -1,0 +1,1 @@
+"""Doors out: dispatcher and connectors, projection, ingress."""

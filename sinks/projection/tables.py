@@ -1,0 +1,123 @@
+"""What lies in views.duckdb: append-only tables in the schema `log`, and the views of contracts.md section 10 over them.
+
+`ord` counts rows in the order in which they were projected; the later one wins. Tables have no keys: appends stay flat
+(facts.md, DuckDB). The views are in `main`, so that a plain name never reaches a table.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FORMAT: Final = 1
+EVENTS: Final = "events"
+HISTORY: Final = "history"
+TRANSITIONS: Final = "transitions"
+ACTIONS: Final = "actions"
+RESULTS: Final = "results"
+DEAD_LETTERS: Final = "dead_letters"
+
+TABLES: Final[dict[str, str]] = {
+    EVENTS: (
+        "tenant varchar, event varchar, source varchar, type varchar, subject varchar, time timestamptz, "
+        "appended_at timestamptz, topic varchar, partition integer, position bigint, data json"
+    ),
+    HISTORY: (
+        "ord bigint, tenant varchar, execution varchar, flow varchar, version varchar, status varchar, trigger_event varchar, "
+        "started_at timestamptz, happened_at timestamptz, waiting_on varchar, wait_until timestamptz, error varchar"
+    ),
+    TRANSITIONS: (
+        "ord bigint, tenant varchar, execution varchar, step varchar, verb varchar, kind varchar, happened_at timestamptz, "
+        "detail json"
+    ),
+    ACTIONS: (
+        "ord bigint, tenant varchar, action varchar, execution varchar, flow varchar, version varchar, step varchar, "
+        "type varchar, params json, created_at timestamptz"
+    ),
+    RESULTS: "ord bigint, tenant varchar, action varchar, status varchar, happened_at timestamptz, attempts integer",
+    DEAD_LETTERS: (
+        "tenant varchar, kind varchar, source varchar, topic varchar, partition integer, position bigint, reason varchar, "
+        "detail varchar, payload blob, happened_at timestamptz, id varchar"
+    ),
+}
+
+SOURCES: Final = "create table if not exists log.sources(source varchar, incarnation varchar)"
+SETUP: Final = (
+    "create schema log",
+    "create schema shown",
+    *(f"create table log.{name}({columns})" for name, columns in TABLES.items()),
+    "create table log.progress(format integer, ord bigint, event_time_us bigint, as_of_us bigint, positions varchar)",
+    f"insert into log.progress values ({FORMAT}, 0, 0, 0, '[]')",
+)
+
+_ENDED: Final = "('completed', 'failed', 'cancelled')"
+
+VIEWS: Final[dict[str, str]] = {
+    "events": "select tenant, event, source, type, subject, time, appended_at, topic, partition, position, data from log.events",
+    "executions": f"""
+        select tenant, execution, last.flow as flow, last.version as version, last.status as status,
+            last.trigger_event as trigger_event, last.started_at as started_at,
+            case when last.status in {_ENDED} then last.happened_at end as ended_at,
+            last.waiting_on as waiting_on, last.wait_until as wait_until, last.error as error
+        from (
+            select tenant, execution, max_by(struct_pack(flow, version, status, trigger_event, started_at, happened_at,
+                waiting_on, wait_until, error), ord) as last
+            from log.history group by tenant, execution
+        )""",
+    "steps": """
+        select tenant, execution, step, max(verb) as kind, min(happened_at) as started_at,
+            max(happened_at) filter (kind in ('completed', 'failed', 'stopped', 'issued')) as ended_at,
+            case max_by(kind, ord) when 'entered' then 'waiting' else max_by(kind, ord) end as outcome,
+            max_by(detail, ord) as detail
+        from log.transitions group by tenant, execution, step""",
+    "actions": """
+        select issued.tenant, issued.action, issued.execution, issued.flow, issued.step, issued.type, issued.params,
+            coalesce(ended.status, 'pending') as status, issued.created_at,
+            case when ended.status = 'delivered' then ended.happened_at end as delivered_at,
+            coalesce(ended.attempts, 0) as attempts
+        from log.actions issued left join (
+            select tenant, action, max_by(status, ord) as status, max_by(happened_at, ord) as happened_at,
+                max_by(attempts, ord) as attempts
+            from log.results group by tenant, action
+        ) ended on ended.tenant = issued.tenant and ended.action = issued.action""",
+    "dead_letters": """
+        select tenant, kind, topic, partition, position, reason, payload, happened_at as "at", detail from log.dead_letters
+        where kind <> 'poison' or rowid in (
+            select min(rowid) from log.dead_letters where kind = 'poison' group by topic, partition, position
+        )""",
+    "flow_stats": """
+        with minutes as (
+            select tenant, flow, version, date_trunc('minute', started_at) as minute, 1 as started, 0 as completed, 0 as failed,
+                cast(status = 'waiting' as integer) as waiting, 0 as actions, null::double as ran_ms
+            from shown.executions
+            union all
+            select tenant, flow, version, date_trunc('minute', ended_at), 0, cast(status = 'completed' as integer),
+                cast(status = 'failed' as integer), 0, 0, epoch_us(ended_at) / 1000.0 - epoch_us(started_at) / 1000.0
+            from shown.executions where ended_at is not null
+            union all
+            select tenant, flow, version, date_trunc('minute', created_at), 0, 0, 0, 0, 1, null from log.actions
+        )
+        select tenant, flow, version, minute, sum(started)::bigint as started, sum(completed)::bigint as completed,
+            sum(failed)::bigint as failed, sum(waiting)::bigint as waiting, sum(actions)::bigint as actions,
+            0::bigint as mistyped, quantile_cont(ran_ms, 0.5) as p50_ms, quantile_cont(ran_ms, 0.99) as p99_ms
+        from minutes group by tenant, flow, version, minute""",
+    "late_events": """
+        select null::varchar as tenant, null::varchar as flow, null::varchar as event, null::timestamptz as time,
+            null::timestamptz as appended_at, null::varchar as key where false""",
+}
+
+
+def create_views(name: str) -> tuple[str, str]:
+    """Give the statements that make a view: in `shown`, and in `main`, where plain names are looked up.
+
+    Tenants' views shadow `main` alone; DuckDB calls the temporary schema `main` too, so they cannot be made over it.
+    """
+    return f"create or replace view shown.{name} as {VIEWS[name]}", f"create or replace view main.{name} as from shown.{name}"
+
+
+def tenant_view(name: str, tenant: str | None) -> str:
+    """Give the statement that hides a view behind its rows of one tenant, for one connection.
+
+    None stands for records without a readable tenant.
+    """
+    quoted = "null" if tenant is None else "'" + tenant.replace("'", "''") + "'"
+    return f"create temp view {name} as select * from shown.{name} where tenant is not distinct from {quoted}"

@@ -1,0 +1,177 @@
+"""The door to views.duckdb for its one writer.
+
+Promise: the rows of a commit and the positions they came from are one transaction. DuckDB lets no other process open the file
+meanwhile, so queries run in this process, each on a cursor of its own.
+Cost: about 1.5 ms a table and commit, and 4 µs a row. A checkpoint merges the WAL when it has grown to WAL_BYTES, 0.2 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import msgspec
+import polars as pl
+
+from schemas.errors import HomeLocked, StateTooNew, StorageFailed
+from schemas.ports import Slot
+from sinks.projection.half_made import remove_half_made
+from sinks.projection.tables import FORMAT, SETUP, SOURCES, VIEWS, create_views
+
+FILE: Final = "views.duckdb"
+THREADS: Final = 2
+MEMORY: Final = "768MB"
+FULL: Final = "No space left"  # DuckDB has no class for it
+BROKEN: Final = "not a valid DuckDB database"
+WAL_BYTES: Final = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the views are. `as_of_us`: wall time up to which everything appended is shown."""
+
+    ord: int
+    event_time_us: int  # the highest event time seen
+    as_of_us: int
+    positions: Mapping[Slot, int]
+    sources: Mapping[str, str] = field(default_factory=dict)  # incarnations of the files read; the first one stored stays
+
+
+class ViewsFile:
+    """Opened for writing; configuration is locked before anybody's SQL runs."""
+
+    def __init__(self, path: Path, *, memory: str = MEMORY, threads: int = THREADS) -> None:
+        """Open or make the file. Raises HomeLocked, StateTooNew, StorageFailed."""
+        self.path = path
+        self.copying = False  # while a snapshot is being copied the file must not change: no checkpoint
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": memory,
+            "python_enable_replacements": False,
+            "checkpoint_threshold": "1TB",
+        }
+        remove_half_made(path)
+        with _storage_errors(path):
+            self._connection = duckdb.connect(str(path), config=config)
+            self._root = self._connection.cursor()
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def progress(self) -> Progress:
+        """Tell how far the last commit came."""
+        with _storage_errors(self.path):
+            row = self._connection.execute("select ord, event_time_us, as_of_us, positions from log.progress").fetchone()
+            sources = dict(self._connection.execute("select source, incarnation from log.sources").fetchall())
+        assert row is not None
+        positions = {Slot(*slot): following for slot, following in msgspec.json.decode(row[3])}
+        return Progress(row[0], row[1], row[2], positions, sources)
+
+    def commit(self, rows: Mapping[str, pl.DataFrame], progress: Progress) -> None:
+        """Append rows to tables and move the positions, in one transaction. Raises StorageFailed; then the process must stop."""
+        positions = msgspec.json.encode([[list(slot), following] for slot, following in progress.positions.items()]).decode()
+        fresh = self._fresh_sources(progress)
+        values = [progress.ord, progress.event_time_us, progress.as_of_us, positions]
+        with _storage_errors(self.path):
+            self._connection.execute("begin")
+            for table, frame in rows.items():
+                self._append(table, frame)
+            self._connection.execute("update log.progress set ord = ?, event_time_us = ?, as_of_us = ?, positions = ?", values)
+            for source, incarnation in fresh.items():
+                self._connection.execute("insert into log.sources values (?, ?)", [source, incarnation])
+            self._connection.execute("commit")
+        self._sources |= fresh.keys()
+
+    def checkpoint_if_due(self) -> None:
+        """Merge the WAL once it is large."""
+        if not self.copying and self.wal_bytes() >= WAL_BYTES:
+            self.checkpoint()
+
+    def checkpoint(self) -> bool:
+        """Merge the WAL into the file; False where a query that still runs is in the way: then ask again later."""
+        try:
+            with _storage_errors(self.path):
+                self._connection.execute("checkpoint")
+        except StorageFailed as error:
+            if isinstance(error.__cause__, duckdb.TransactionException):
+                return False
+            raise
+        return True
+
+    def wal_bytes(self) -> int:
+        """Tell how much is in the WAL only."""
+        wal = self.path.with_name(self.path.name + ".wal")
+        return wal.stat().st_size if wal.exists() else 0
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Give a connection of its own to the same data, for another thread."""
+        return self._root.cursor()
+
+    def close(self) -> None:
+        """Merge the WAL and let go of the file."""
+        with _storage_errors(self.path):
+            self._root.close()
+            self._connection.close()
+
+    def _fresh_sources(self, progress: Progress) -> dict[str, str]:
+        """Give the files whose positions come for the first time, with their incarnations."""
+        read = {slot.source for slot in progress.positions} - self._sources
+        return {source: incarnation for source, incarnation in progress.sources.items() if source in read}
+
+    def _append(self, table: str, frame: pl.DataFrame) -> None:
+        self._connection.register("incoming", frame.to_arrow())
+        self._connection.execute(f"insert into log.{table} by name select * from incoming")
+        self._connection.unregister("incoming")
+
+    def _prepare(self) -> None:
+        with _storage_errors(self.path):
+            self._connection.execute("set timezone = 'UTC'")
+            if not self._connection.execute("select count(*) from duckdb_schemas() where schema_name = 'log'").fetchone()[0]:  # type: ignore[index]
+                self._make()
+            (found,) = self._connection.execute("select format from log.progress").fetchone()  # type: ignore[misc]
+            if found > FORMAT:
+                raise StateTooNew(f"{self.path}: written in format {found}, this version reads up to {FORMAT}; upgrade Millrace")
+            self._connection.execute(SOURCES)  # files of older versions have no such table
+            self._sources = {source for (source,) in self._connection.execute("select source from log.sources").fetchall()}
+            for statement in (statement for name in VIEWS for statement in create_views(name)):
+                self._connection.execute(statement)
+            self._connection.execute("set enable_external_access = false")
+            self._connection.execute("set lock_configuration = true")
+
+    def _make(self) -> None:
+        self._connection.execute("begin")
+        for statement in SETUP:
+            self._connection.execute(statement)
+        self._connection.execute("commit")
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    """Turn what DuckDB raises into ours, with what to do."""
+    try:
+        yield
+    except duckdb.IOException as error:
+        if "lock" in str(error):
+            raise HomeLocked(f"{path}: another process has it open; stop it and start again ({_first_line(error)})") from error
+        raise StorageFailed(f"{path}: {_what_to_do(error)}") from error
+    except duckdb.Error as error:
+        raise StorageFailed(f"{path}: {_what_to_do(error)}") from error
+
+
+def _what_to_do(error: Exception) -> str:
+    said = str(error)
+    if FULL in said:
+        return f"the disk is full; a commit needs room: free some and start again, nothing is lost ({_first_line(error)})"
+    if isinstance(error, duckdb.IOException) and BROKEN not in said:
+        return f"{_first_line(error)}; it must be writable, and the disk have room"
+    return f"{_first_line(error)}; views can be rebuilt: move the file away and start the projector again"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

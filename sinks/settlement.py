@@ -1,0 +1,114 @@
+"""What an attempt's end means for its command: its one result, or another attempt later. Pure.
+
+Delivered, failed and unknown are as the connector says. What was tried as often as its retry allows, or has passed its
+not-after, is `dead`; if an attempt may have been carried out all the same, it is `unknown` instead: never repeated in silence.
+Every end but `delivered` is a dead letter too, so that a person can send the command again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Literal
+
+from schemas.ports import Outcome, Postponed, StoredAction
+from schemas.records import Action, DeadLetter, Result, Retry
+from schemas.topics import actions_topic
+
+CRASHES_FORGIVEN: Final = 3  # attempts beyond the policy's, after stops that were ours
+EXPIRED: Final = Outcome("failed", code="timeout", error="its not-after has passed; it was not sent any more")
+UNTOLD: Final = Outcome("unknown", code="unknown_outcome", error="started before a stop; the connector cannot tell its end")
+End = Literal["delivered", "failed", "unknown", "dead"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The end of a command."""
+
+    row: int
+    result: Result
+    letter: DeadLetter | None
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """The times of an end: wall time, and what the result says, which is the action's own time under the event clock."""
+
+    wall_us: int
+    at_us: int
+
+
+def settle(stored: StoredAction, action: Action, outcome: Outcome, now: Now, rng: Random) -> Settled | Postponed:
+    """Decide about a command after an attempt."""
+    if outcome.retry and stored.attempts < action.retry.attempts and now.wall_us < stored.expires_us:
+        wait_us = max(outcome.after_us, backoff_us(action.retry, stored.attempts, rng))
+        return Postponed(stored.row, min(now.wall_us + wait_us, stored.expires_us), outcome.status == "unknown")
+    return settled(stored, action, outcome, now)
+
+
+def resolve(stored: StoredAction, action: Action, outcome: Outcome | None, now: Now) -> Settled | Postponed:
+    """Decide about a command that was started before a stop, from what its connector found out."""
+    if outcome is None:
+        return settled(stored, action, UNTOLD, now)
+    if not outcome.retry:
+        return settled(stored, action, outcome, now)
+    doubt = stored.doubt or outcome.status == "unknown"
+    if stored.attempts >= action.retry.attempts + CRASHES_FORGIVEN or (doubt and now.wall_us >= stored.expires_us):
+        return settled(stored, action, UNTOLD if doubt else outcome, now)
+    return Postponed(stored.row, now.wall_us, outcome.status == "unknown")
+
+
+def backoff_us(retry: Retry, attempts: int, rng: Random) -> int:
+    """Draw the wait after so many attempts: full jitter below a growing bound (Brooker, Exponential Backoff And Jitter, 2015)."""
+    bound = min(float(retry.most_us), retry.wait_us * retry.factor ** min(attempts - 1, 64))
+    return int(rng.uniform(0.0, bound))
+
+
+def settled(stored: StoredAction, action: Action, outcome: Outcome, now: Now) -> Settled:
+    """End a command: its result, and the dead letter where it was not delivered."""
+    status = _status(stored, outcome)
+    code = "unknown_outcome" if status == "unknown" else outcome.code
+    result = Result(
+        action=action.id,
+        execution=action.subject,
+        tenant=action.tenant,
+        flow=action.flow,
+        step=action.step,
+        type=action.type,
+        connector=stored.connector,
+        status=status,
+        attempts=stored.attempts,
+        at=now.at_us,
+        wall=now.wall_us,
+        first=stored.first,
+        code=None if status == "delivered" else code,
+        error=outcome.error,
+        data=outcome.data,
+    )
+    return Settled(stored.row, result, None if status == "delivered" else _letter(stored, result))
+
+
+def _status(stored: StoredAction, outcome: Outcome) -> End:
+    if outcome.status == "delivered":
+        return "delivered"
+    if outcome.status == "unknown":
+        return "unknown"
+    if outcome.retry or outcome is EXPIRED:
+        return "unknown" if stored.doubt else "dead"
+    return "failed"
+
+
+def _letter(stored: StoredAction, result: Result) -> DeadLetter:
+    return DeadLetter(
+        kind="action",
+        tenant=result.tenant,
+        source=stored.slot.source,
+        topic=actions_topic(stored.connector),
+        partition=stored.slot.partition,
+        position=stored.position,
+        reason=result.code or result.status,
+        detail=result.error or "",
+        payload=stored.raw,
+        at=result.at,
+        id=result.action,
+    )
