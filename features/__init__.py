@@ -1,0 +1,1 @@
+"""Features: the Feast repository, transforms and the packed online store."""

@@ -1,0 +1,40 @@
+"""Which function stands behind each command: loaded when it is called, so that `--help` imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, Final
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "check": "flows.cli.check:check",
+    "connectors list": "flows.cli.connectors:list_connectors",
+    "connectors remove": "flows.cli.connectors:remove_connector",
+    "connectors set": "flows.cli.connectors:set_connector",
+    "demo": "flows.cli.demo:demo",
+    "deploy": "flows.cli.deploy:deploy",
+    "dlq list": "flows.cli.dlq:list_dead_letters",
+    "dlq redrive": "flows.cli.dlq:redrive",
+    "doctor": "flows.cli.doctor:doctor",
+    "executions list": "flows.cli.executions:list_executions",
+    "executions show": "flows.cli.executions:show_execution",
+    "explain": "flows.cli.explain:explain",
+    "query": "flows.cli.query:query",
+    "run": "flows.cli.run:run",
+    "send": "flows.cli.send:send",
+    "topics": "flows.cli.topics:topics",
+    "up": "flows.cli.up:up",
+}
+ROLES: Final[Mapping[str, str]] = {
+    "server": "flows.roles.server:run",
+    "engine": "flows.roles.engine:run",
+    "dispatcher": "flows.roles.dispatcher:run",
+    "projector": "flows.roles.projector:run",
+}
+
+
+def load(place: str) -> Callable[..., Any]:
+    """Import "module:function"."""
+    module, _, name = place.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found

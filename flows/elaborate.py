@@ -1,0 +1,244 @@
+"""Expressions, conditions and templates of a flow: read, checked against the names in force, and told with their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+
+from flows.conditions import (
+    Condition,
+    Group,
+    Leaf,
+    Short,
+    expression_text,
+    joined,
+    parse_expression,
+    read_condition,
+    short_tree,
+    text_template,
+)
+from flows.names import Names
+from flows.nodes import Mapping, Node, Scalar, Sequence, find, plain
+from flows.report import Report
+from schemas.expression.check import Scope, elaborate
+from schemas.expression.findings import ExpressionError, Finding
+from schemas.expression.fit import type_of
+from schemas.expression.template import (
+    ElaboratedTemplate,
+    Items,
+    Record,
+    Template,
+    elaborate_template,
+    parse_template,
+    template_trees,
+)
+from schemas.expression.tree import Constant, Path, Tree
+from schemas.expression.types import ANY, BOOL, Type
+from schemas.expression.walk import keys, nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Names that are in the flow, but not to be read here."""
+
+    bound_at: MappingOf[str, int]  # every binding of the flow: its line
+    commands: MappingOf[str, int]  # actions that are not awaited: their line
+    lost: frozenset[str] = frozenset()  # bound by a step that has a problem already
+
+
+@dataclass(slots=True)
+class Elaborator:
+    """Reads the expressions of one flow; remembers which names were read."""
+
+    report: Report
+    elsewhere: Elsewhere
+    conflicts: frozenset[str] = frozenset()
+    read: set[str] = field(default_factory=set)
+
+    def expression(self, node: Node, key: str, names: Names, want: Type) -> Tree | None:
+        """Read the expression at a key; None if it has an error, which is told."""
+        text = self._text(node, key)
+        tree = self._parsed(text, node) if text is not None else None
+        if tree is None or self._unreadable(tree, node, names):
+            return None
+        tree = self._elaborated(tree, node, names, want)
+        if tree is not None and type_of(tree).optional and type_of(tree).name != "any":
+            self.report.add(node, "maybe-missing", f"'{text}' may be missing and '{key}' needs it; write coalesce({text}, ...)")
+            return None
+        return tree
+
+    def condition(self, node: Node, key: str, names: Names) -> Tree | None:
+        """Read a condition in any spelling; None if one of its parts has an error."""
+        return self._condition(read_condition(node), key, names)
+
+    def template(self, node: Node, names: Names, want: Type | None = None) -> ElaboratedTemplate | None:
+        """Read data with `{{ }}` in it, by the type that a contract gives it; None if it has an error."""
+        before = len(self.report.problems)
+        template = self._read_data(node)
+        for place, tree in _holes(node, template):
+            self._unreadable(tree, place, names)
+        if len(self.report.problems) > before:
+            return None
+        elaborated = elaborate_template(template, self._scope(names), want)
+        if self._told(elaborated.findings, node):
+            return None
+        for place, tree in _holes(node, elaborated.template):
+            self._refuse_conflicts(keys(tree), place)
+        return elaborated
+
+    def _read_data(self, node: Node) -> Template:
+        """Read data piece by piece, so that each text is parsed once for all flows and told of at its own place."""
+        try:
+            if isinstance(node, Scalar) and isinstance(node.value, str):
+                return text_template(node.value)
+            if isinstance(node, Mapping) and _has_holes(node):
+                self._refuse_holes_in_keys(node)
+                return Record(tuple((str(key.value), self._read_data(value)) for key, value in node.items))
+            if isinstance(node, Sequence) and _has_holes(node):
+                return Items(tuple(self._read_data(item) for item in node.items))
+            return parse_template(plain(node))
+        except ExpressionError as error:
+            self._tell(error.finding, node)
+            return Record(())
+
+    def _refuse_holes_in_keys(self, node: Mapping) -> None:
+        for key, _ in node.items:
+            if "{{" in key.text:
+                self.report.add(key, "template-in-key", f"'{key.text}' is a key, and keys are not computed; write the name")
+
+    def _condition(self, condition: Condition, key: str, names: Names) -> Tree | None:
+        match condition:
+            case Leaf():
+                text = self._text(condition.node, key)
+                tree = self._parsed(text, condition.node) if text is not None else None
+                if tree is None or self._unreadable(tree, condition.node, names):
+                    return None
+                if isinstance(tree, Constant) and tree.value is False:
+                    self.report.warn(condition.node, "always-false", "this is never true; take it away, or what hangs on it")
+                return self._elaborated(tree, condition.node, names, BOOL)
+            case Short():
+                return self._short(condition, names)
+            case Group():
+                trees = [self._condition(item, key, names) for item in condition.items]
+                known = tuple(tree for tree in trees if tree is not None)
+                return joined(condition.word, known) if len(known) == len(trees) else None
+
+    def _short(self, short: Short, names: Names) -> Tree | None:
+        place = short.node.get("field") or short.node
+        if "{{" in short.field:
+            self.report.add(
+                place,
+                "template-in-expression",
+                f"'field' is an expression already; write {_bare(short.field)}, without {{{{ }}}}",
+            )
+            return None
+        left = self._parsed(short.field, place)
+        if left is None or self._unreadable(left, place, names):
+            return None
+        typed = self._elaborated(left, place, names, ANY)
+        if typed is None:
+            return None
+        try:
+            tree = short_tree(short, left, type_of(typed))
+        except ExpressionError as error:
+            self.report.add(short.node.get("value") or short.node, error.name, error.message)
+            return None
+        return None if self._unreadable(tree, short.node, names) else self._elaborated(tree, short.node, names, BOOL)
+
+    def _text(self, node: Node, key: str) -> str | None:
+        text = expression_text(plain(node))
+        if "{{" in text:
+            message = f"'{key}' is an expression already; write {_bare(text)}, without {{{{ }}}}"
+            self.report.add(node, "template-in-expression", message)
+            return None
+        return text
+
+    def _parsed(self, text: str, node: Node) -> Tree | None:
+        try:
+            return parse_expression(text)
+        except ExpressionError as error:
+            self._tell(error.finding, node)
+            return None
+
+    def _elaborated(self, tree: Tree, node: Node, names: Names, want: Type) -> Tree | None:
+        found = elaborate(tree, self._scope(names), None if want.name == "any" else want)
+        if self._told(found.findings, node):
+            return None
+        self._refuse_conflicts(keys(found.tree), node)
+        return found.tree
+
+    def _scope(self, names: Names) -> Scope:
+        bindings = {name: bound.type for name, bound in names.bindings.items()}
+        bindings |= {name: ANY for name in self.elsewhere.lost if name not in bindings}
+        return Scope(names.data, bindings, names.event, names.steps, names.known)
+
+    def _note(self, tree: Tree) -> None:
+        self.read.update(node.root for node in nodes(tree) if isinstance(node, Path))
+
+    def _told(self, findings: tuple[Finding, ...] | list[Finding], node: Node) -> bool:
+        for finding in findings:
+            self._tell(finding, node)
+        return any(finding.severity == "error" for finding in findings)
+
+    def _tell(self, finding: Finding, node: Node) -> None:
+        place = find(node, finding.path) if finding.path else node
+        tell = self.report.add if finding.severity == "error" else self.report.warn
+        tell(place or node, finding.name, finding.message, finding.at)
+
+    def _refuse_conflicts(self, found: frozenset[str], node: Node) -> None:
+        for key in sorted(found & self.conflicts):
+            message = f"'{key}' has another type in each trigger; a flow with several triggers reads one type: divide the flow"
+            self.report.add(node, "type-mismatch", message)
+
+    def _unreadable(self, tree: Tree, node: Node, names: Names) -> bool:
+        """Tell of paths that begin with a name which is not to be read here."""
+        self._note(tree)
+        bad = False
+        for path in (part for part in nodes(tree) if isinstance(part, Path)):
+            problem = self._refusal(path, names)
+            if problem:
+                self.report.add(node, *problem, path.at if isinstance(node, Scalar) else 0)
+                bad = True
+        return bad
+
+    def _refusal(self, path: Path, names: Names) -> tuple[str, str] | None:
+        root = path.root
+        if root in names.bindings or root in names.fields() or root in self.elsewhere.lost:
+            return None
+        if root in self.elsewhere.commands:
+            shown = ".".join([root, *(part for part in path.parts[:1] if isinstance(part, str))])
+            line = self.elsewhere.commands[root]
+            return (
+                "not-awaited",
+                f"'{shown}' is the result of an action that is not awaited; add await: true to step '{root}' (line {line})",
+            )
+        if root in self.elsewhere.bound_at:
+            line = self.elsewhere.bound_at[root]
+            return "not-yet-bound", f"'{root}' is bound elsewhere (line {line}) and not yet here; move this step behind it"
+        return None
+
+
+def _has_holes(node: Node) -> bool:
+    if isinstance(node, Mapping):
+        return any("{{" in key.text or _has_holes(value) for key, value in node.items)
+    if isinstance(node, Sequence):
+        return any(_has_holes(item) for item in node.items)
+    return "{{" in node.text
+
+
+def _holes(node: Node, template: Template) -> Iterator[tuple[Node, Tree]]:
+    """Give each expression of a template with the text that it stands in."""
+    if isinstance(template, Record):
+        for key, item in template.items:
+            yield from _holes(find(node, (key,)) or node, item)
+    elif isinstance(template, Items):
+        for at, item in enumerate(template.items):
+            yield from _holes(find(node, (at,)) or node, item)
+    else:
+        for tree in template_trees(template):
+            yield node, tree
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.replace("{{", " ").replace("}}", " ").split())

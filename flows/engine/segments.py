@@ -1,0 +1,132 @@
+"""Cut a turn's chunks where what is deployed changes, and decode each piece under the contracts that hold for it.
+
+Reads: chunks in total order. Emits: segments, dead letters of bad records, the clock at each row. State: the registry takes
+in the control records it passes. Cost: one columnar decode a segment and event type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from flows.engine import letters
+from flows.engine.work import DecodedWork, Segment, Taken
+from schemas.decode import Decoded, DecodeRules, decode
+from schemas.errors import BadRecord, InvalidInput
+from schemas.ports import Chunk
+from schemas.records import Control, DeadLetter
+from schemas.registry import Registry
+from schemas.topics import CONTROL, RESULTS, is_events
+
+
+class _Outcome(msgspec.Struct):
+    """The one field of a result that the engine needs to count open commands."""
+
+    first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSettings:
+    """How the engine reads events."""
+
+    clock: Literal["wall", "events"]
+    default_tenant: str | None = None
+
+
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_control_decoder: Final = msgspec.json.Decoder(Control)
+_outcome_decoder: Final = msgspec.json.Decoder(_Outcome)
+
+
+def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings) -> DecodedWork:
+    """Turn bytes into columns, segment by segment."""
+    dead = list(taken.poison)
+    segments: list[Segment] = []
+    clocks: list[npt.NDArray[np.int64]] = []
+    now_us = taken.now_us
+    for controls, chunks in _cut(taken.chunks):
+        applied = _read_controls(controls, registry, dead, now_us)
+        decoded = decode(chunks, registry, DecodeRules(now_us, settings.clock, settings.default_tenant))
+        segments.append(Segment(applied, decoded))
+        clock = _clock(decoded, now_us, settings.clock)
+        dead.extend(letters.bad_event(bad, int(clock[bad.row])) for bad in decoded.bad)
+        clocks.append(clock)
+        now_us = int(clock[-1]) if len(clock) else now_us
+    outcomes = _count_outcomes(taken.chunks, dead, now_us)
+    return DecodedWork(taken, segments, np.concatenate(clocks) if clocks else np.empty(0, np.int64), dead, outcomes, now_us)
+
+
+def _cut(chunks: Sequence[Chunk]) -> Iterable[tuple[list[Chunk], list[Chunk]]]:
+    """Give (control chunks, event chunks behind them) in order; other topics are not rows."""
+    controls: list[Chunk] = []
+    events: list[Chunk] = []
+    for chunk in chunks:
+        if chunk.topic == CONTROL:
+            if events:
+                yield controls, events
+                controls, events = [], []
+            controls.append(chunk)
+        elif is_events(chunk.topic):
+            events.append(chunk)
+    if controls or events:
+        yield controls, events
+
+
+def _read_controls(chunks: Sequence[Chunk], registry: Registry, dead: list[DeadLetter], now_us: int) -> list[Control]:
+    applied: list[Control] = []
+    for chunk in chunks:
+        for index, data in enumerate(chunk.records):
+            try:
+                control = read_control(data)
+                register(registry, control)
+            except BadRecord as error:
+                dead.append(letters.bad_control(chunk, index, error, now_us))
+            else:
+                applied.append(control)
+    return applied
+
+
+def read_control(data: bytes) -> Control:
+    """Read a control record; raises BadRecord."""
+    try:
+        return _control_decoder.decode(data)
+    except UNREADABLE as error:
+        raise BadRecord("malformed-control", str(error)) from error
+
+
+def register(registry: Registry, control: Control) -> None:
+    """Let the registry take in a control record; raises BadRecord for one it cannot read."""
+    try:
+        registry.apply(control.key, control.value)
+    except (InvalidInput, ValueError) as error:
+        raise BadRecord("bad-contract", f"{control.key}: {error}") from error
+
+
+def _clock(decoded: Decoded, start_us: int, clock: Literal["wall", "events"]) -> npt.NDArray[np.int64]:
+    """Give the clock at each row: under the event clock the highest accepted event time so far."""
+    times = np.full(decoded.rows, start_us, dtype=np.int64)
+    if clock == "events":
+        for frame in decoded.frames:
+            times[frame.frame["row"].to_numpy()] = frame.frame["time"].to_numpy()
+        if decoded.rows:
+            times[0] = max(int(times[0]), start_us)
+            np.maximum.accumulate(times, out=times)
+    return times
+
+
+def _count_outcomes(chunks: Sequence[Chunk], dead: list[DeadLetter], now_us: int) -> int:
+    outcomes = 0
+    for chunk in chunks:
+        if chunk.topic != RESULTS:
+            continue
+        for index, data in enumerate(chunk.records):
+            try:
+                outcomes += _outcome_decoder.decode(data).first
+            except UNREADABLE as error:
+                dead.append(letters.bad_result(chunk, index, str(error), now_us))
+    return outcomes

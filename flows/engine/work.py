@@ -1,0 +1,81 @@
+"""What travels between the stages of a turn: frames and records, never lists of dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from operators.turn import Candidate
+from schemas.decode import Decoded, EventFrame
+from schemas.ports import Chunk, Slot
+from schemas.records import Control, DeadLetter
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Records taken from the inputs, in total order. Positions are those behind them."""
+
+    chunks: Sequence[Chunk]
+    positions: Mapping[Slot, int]
+    poison: Sequence[DeadLetter]
+    now_us: int  # the clock before the first row (event clock), or of the turn (wall clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Events between two changes of what is deployed: `controls` hold for them and what follows."""
+
+    controls: Sequence[Control]
+    decoded: Decoded
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedWork:
+    """A turn's records as columns. `clock` is the time at each row of all segments together."""
+
+    taken: Taken
+    segments: Sequence[Segment]
+    clock: npt.NDArray[np.int64]
+    dead: Sequence[DeadLetter]
+    outcomes: int  # commands that got their first outcome
+    now_us: int  # the clock behind the last row
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Pairs (row, entry) of one event type in one segment, with the frame they point into; `first_row` is the segment's."""
+
+    first_row: int
+    events: EventFrame
+    pairs: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedWork:
+    """A turn after the join with the trigger tables."""
+
+    decoded: DecodedWork
+    matched: Sequence[Matched]
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedWork:
+    """A turn whose candidates have all the values that their programs read; sorted by (row, flow)."""
+
+    decoded: DecodedWork
+    candidates: Sequence[Candidate]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A turn that was committed."""
+
+    turn: int
+    rows: int
+    started: int
+    actions: int
+    dead: int

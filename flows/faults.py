@@ -1,0 +1,162 @@
+"""What pydantic finds wrong in a document, told at its place in the words of the language, and taken out of the nodes.
+
+What is faulty goes, so that the rest of the document can still be checked for meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from flows.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, without
+from flows.report import Report, listed, near
+from schemas.flow.documents import Defaults, Trigger
+from schemas.flow.step import VERBS, BranchArm, RetryRule
+from schemas.flow.words import LATER, Words, sort_of
+
+_ROUNDS: Final = 8
+_CONDITION_KEYS: Final = ["field", "operator", "value", "all", "any", "not"]
+_PARTS: Final[dict[str, type[Words]]] = {"retry": RetryRule, "defaults": Defaults, "trigger": Trigger}
+
+
+def validated(model: type[Words], kind: str, node: Mapping, report: Report) -> tuple[Words, Mapping] | None:
+    """Validate; report what the first round finds, then take faults out until the rest is valid."""
+    for round_ in range(_ROUNDS):
+        try:
+            return model.model_validate(plain(node)), node
+        except ValidationError as error:
+            faults = [_Fault.of(found, node) for found in error.errors(include_url=False, include_input=False)]
+            faults = [fault for fault in faults if not fault.echo]
+            if round_ == 0:
+                for fault in faults:
+                    fault.tell(kind, model, report)
+            pruned = _repaired(node, faults)
+            if pruned == node:
+                return None
+            node = pruned
+    return None
+
+
+def _repaired(node: Mapping, faults: list[_Fault]) -> Mapping:
+    """Take out the key at fault, or the list item around it, last ones first so that indices stay right."""
+    ways = sorted({fault.cut() for fault in faults}, key=repr, reverse=True)
+    pruned: Node = node
+    for way in sorted(
+        ways, key=lambda way: [(isinstance(part, int), part if isinstance(part, int) else 0) for part in way], reverse=True
+    ):
+        pruned = without(pruned, way)
+    return pruned if isinstance(pruned, Mapping) else node
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One error of pydantic, seen from the nodes."""
+
+    sort: str  # as pydantic names it
+    message: str
+    context: dict[str, Any]
+    path: Path  # as far as it leads in the nodes
+    key: str  # the key itself where it is unknown, misnamed or missing
+    place: Node
+    holder: Node  # the mapping that the key stands in, or is missing from
+    echo: bool  # only the consequence of another fault
+
+    @staticmethod
+    def of(found: Any, node: Mapping) -> _Fault:
+        loc = [part for part in found["loc"] if not (isinstance(part, str) and ":" in part)]
+        bad_key = bool(loc) and loc[-1] == "[key]"
+        loc = loc[:-1] if bad_key else loc
+        path: Path = ()
+        for part in loc:
+            if find(node, (*path, part)) is not None:
+                path = (*path, part)
+        key = str(loc[-1]) if loc else ""
+        place: Node = nearest(node, path)
+        holder = find(node, path[:-1]) if path else None
+        if (found["type"] == "extra_forbidden" or bad_key) and isinstance(holder, Mapping):
+            place = holder.key(key) or place
+        here = find(node, path)
+        filled = isinstance(here, Mapping | Sequence) and bool(here.items)
+        owner = here if found["type"] == "missing" else holder
+        echo = found["type"] == "too_short" and filled
+        return _Fault(found["type"], found["msg"], dict(found.get("ctx") or {}), path, key, place, owner or node, echo)
+
+    def cut(self) -> Path:
+        if self.sort == "extra_forbidden":
+            return self.path
+        indices = [at for at, part in enumerate(self.path) if isinstance(part, int)]
+        return self.path[: indices[-1] + 1] if indices else self.path
+
+    def tell(self, kind: str, model: type[Words], report: Report) -> None:
+        name, message = self._told(kind, model)
+        report.add(self.place, name, message)
+
+    def _told(self, kind: str, model: type[Words]) -> tuple[str, str]:
+        shown = self.place.text if isinstance(self.place, Scalar) else ""
+        sort = sort_of(plain(self.place))
+        match self.sort:
+            case "extra_forbidden":
+                owner, keys = _owner(self.path[:-1], self.holder, kind, model)
+                if (owner, self.key) == ("'retry'", "for"):
+                    return (
+                        "not-yet",
+                        f"'for' of retry: {LATER}; take it away",
+                    )
+                return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 20)}){near(self.key, keys)}"
+            case "missing":
+                owner, _ = _owner(self.path, self.holder, kind, model)
+                return "missing-key", f"{owner} has no '{self.key}' and needs one; add it"
+            case "string_type" | "string_sub_type":
+                return "want-string", f"{shown or sort} is {sort} and '{self.key}' wants a string; quote it: \"{shown}\""
+            case "bool_type":
+                return "want-bool", f"'{shown}' is {sort} in YAML 1.2 and '{self.key}' wants a bool; write true or false"
+            case "literal_error":
+                words = str(self.context.get("expected", ""))
+                return (
+                    "bad-word",
+                    f"'{shown}' is no word for '{self.key}'; write {words}{near(shown, words.replace(chr(39), ' ').split())}",
+                )
+            case _:
+                return self._rest(sort, shown)
+
+    def _rest(self, sort: str, shown: str) -> tuple[str, str]:
+        wants = {
+            "tuple_type": ("want-list", "a list"),
+            "dict_type": ("want-mapping", "a mapping"),
+            "model_type": ("want-mapping", "a mapping"),
+            "model_attributes_type": ("want-mapping", "a mapping"),
+            "int_type": ("want-number", "a whole number"),
+            "decimal_type": ("want-number", "a number"),
+            "is_instance_of": ("want-number", "a number"),
+        }
+        if self.sort in wants:
+            name, wanted = wants[self.sort]
+            return name, f"{sort} stands at '{self.key}' where {wanted} was wanted; write {wanted}"
+        if self.sort == "too_short":
+            return "empty-list", f"'{self.key}' is empty; write at least one, or take the key away"
+        if "-" in self.sort:  # named by the models of the language
+            return self.sort, self.message
+        return "bad-value", f"'{shown}' cannot stand at '{self.key}': {self.message[:1].lower()}{self.message[1:]}"
+
+
+def _owner(path: Path, holder: Node, kind: str, model: type[Words]) -> tuple[str, list[str]]:
+    """Name the mapping that a key stands in, and the keys it may have."""
+    last = next((part for part in reversed(path) if isinstance(part, str)), "")
+    if not path:
+        return kind, _keys(model)
+    if last in _PARTS:
+        return f"'{last}'", _keys(_PARTS[last])
+    verb = next((key for key in holder.names() if key in VERBS), "") if isinstance(holder, Mapping) else ""
+    if last == "actions":
+        return "an item of 'actions'", ["type", "delay"]
+    if last == "branch" and not verb:
+        return "an arm of 'branch'", _keys(BranchArm)
+    if verb and isinstance(path[-1], int):
+        return f"step '{verb}'", _keys(VERBS[verb])
+    return f"'{last}'", _CONDITION_KEYS if "conditions" in path or "when" in path else []
+
+
+def _keys(model: type[Words]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items() if name != "note"]

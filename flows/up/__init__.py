@@ -1,0 +1,1 @@
+"""`up`: all roles of a home under one supervisor."""
