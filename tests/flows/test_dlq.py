@@ -1,0 +1,63 @@
+"""Sending again what cannot be sent, and rules that say little: an answer, never a traceback."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.app import app
+from flows.deployment import append_controls, open_ingress
+from flows.roles.projector import build_projector
+from infra.clock import SystemClock
+from infra.embedded_log import IngressLog
+from schemas.ports import Append
+from schemas.records import DeadLetter, encode
+from schemas.topics import DEAD_LETTERS, INGRESS_FILE, dispatcher_file
+from sinks.projection.projector import ProjectorSettings
+from sinks.projection.query_socket import FILE
+from sinks.projection.views_file import ViewsFile
+
+
+def millrace(home: Path, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [*arguments, "--home", str(home)], catch_exceptions=False)
+    return result.exit_code, result.stdout + result.stderr
+
+
+def project(home: Path, *letters: DeadLetter) -> None:
+    IngressLog(home / INGRESS_FILE).close()
+    with closing(IngressLog(home / dispatcher_file(0))) as log:
+        log.append([Append(DEAD_LETTERS, 0, [encode(letter) for letter in letters])], SystemClock().now_us())
+    with closing(ViewsFile(home / FILE)) as file:
+        build_projector(home, file, ProjectorSettings(), SystemClock()).step()
+
+
+@pytest.mark.parametrize("payload", [b'{"id"', b"\xff", b"[]", b"{}", b'"' + b"[" * 9, b""])
+def test_an_action_whose_record_cannot_be_read_is_not_sent_again(tmp_path: Path, payload: bytes) -> None:
+    letter = DeadLetter(
+        kind="action",
+        tenant=None,
+        source="engine-0.db",
+        topic="actions.http",
+        partition=3,
+        position=17,
+        reason="malformed-json",
+        detail="a detail",
+        payload=payload,
+        at=SystemClock().now_us(),
+    )
+    project(tmp_path, letter)
+    code, said = millrace(tmp_path, "dlq", "redrive", "--position", "actions.http/3/17")
+    assert code == 2
+    assert "none of the 1 dead letters that fit can be sent again" in " ".join(said.split())
+
+
+def test_a_rule_without_settings_is_listed_and_one_that_cannot_be_read_is_not_in_force(tmp_path: Path) -> None:
+    with open_ingress(tmp_path) as ingress:
+        append_controls(ingress, {"connector/*/send_*": {"connector": "http"}, "connector/acme/odd": ["http"]})
+    code, said = millrace(tmp_path, "connectors", "list", "--json")
+    assert code == 0
+    assert json.loads(said) == [{"tenant": "*", "pattern": "send_*", "connector": "http", "settings": {}}]

@@ -1,0 +1,95 @@
+"""Old days go once every role has read them, from every file; roles that start again, or anew, go on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from flows.engine.engine import EngineSettings
+from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
+from flows.roles.engine import build_engine, open_store
+from flows.roles.projector import build_projector
+from flows.roles.retention import DAY_US, Retention, Telling, told_positions
+from infra.dispatch_store import DispatchFile
+from infra.embedded_log import IngressLog
+from infra.log_ends import log_ends
+from schemas.ports import Append
+from schemas.topics import DEAD_LETTERS, INGRESS_FILE, dispatcher_file, engine_file
+from sinks.calls import InlineCalls
+from sinks.projection.projector import ProjectorSettings
+from sinks.projection.query_socket import FILE
+from sinks.projection.views_file import ViewsFile
+
+NOW_US = 1_780_000_000_000_000
+EVENTS = "crm.events"
+
+
+class HandClock:
+    """A clock that is set by hand."""
+
+    us = NOW_US
+
+    def now_us(self) -> int:
+        return self.us
+
+    def sleep_us(self, us: int) -> None:
+        self.us += us
+
+
+def _work_off(home: Path, clock: HandClock) -> None:
+    """Let every role read what is there, once, from where it was."""
+    engine = build_engine(home, EngineSettings(), clock=clock)
+    while engine.step() is not None:
+        pass
+    engine.close()
+    dispatcher = build_dispatcher(home, DispatcherSettings(clock=clock), InlineCalls())
+    while not dispatcher.idle:
+        dispatcher.step()
+    dispatcher.close()
+
+
+def _project(home: Path, clock: HandClock) -> int:
+    views = ViewsFile(home / FILE)
+    projector = build_projector(home, views, ProjectorSettings(), clock)
+    shown = sum(iter(projector.step, 0))
+    Telling(home, clock).tick(projector.positions)
+    views.close()
+    return shown
+
+
+def _drop(home: Path, ingress: IngressLog, clock: HandClock) -> list[int]:
+    """Give how many days each file dropped."""
+    store, dispatched = open_store(home), DispatchFile(home / dispatcher_file(0))
+    drops = {INGRESS_FILE: ingress.drop_before, engine_file(0): store.drop_before, dispatcher_file(0): dispatched.drop_before}
+    gone = [len(Retention(home, file, drop, 7, clock).tick()) for file, drop in drops.items()]
+    store.close()
+    dispatched.close()
+    return gone
+
+
+def _firsts(home: Path) -> dict[str, int]:
+    files = (INGRESS_FILE, engine_file(0), dispatcher_file(0))
+    return {end.topic: end.first for file in files for end in log_ends(home / file) if end.next}
+
+
+def test_days_go_from_every_file_when_all_have_read_them_and_not_before(tmp_path: Path) -> None:
+    clock = HandClock()
+    ingress = IngressLog(tmp_path / INGRESS_FILE)
+    for day in range(3):
+        clock.us = NOW_US + day * DAY_US
+        bad = json.dumps({"id": str(day), "tenant": "acme"}).encode()  # becomes a dead letter of the engine
+        ingress.append([Append(EVENTS, 0, [bad, bad])], clock.us)
+        _work_off(tmp_path, clock)
+    clock.us = NOW_US + 30 * DAY_US
+    assert _drop(tmp_path, ingress, clock) == [0, 0, 0]  # the projector never ran
+    assert _project(tmp_path, clock) == 6 + 6
+    ingress.append([Append(EVENTS, 0, [b"{}"])], clock.us)
+    assert _drop(tmp_path, ingress, clock) == [3, 3, 0]
+    assert _firsts(tmp_path) == {EVENTS: 6, DEAD_LETTERS: 6}
+
+    _work_off(tmp_path, clock)
+    assert _project(tmp_path, clock) == 1 + 1
+    (tmp_path / FILE).unlink()
+    assert _project(tmp_path, clock) == 1 + 1  # views made anew show what is left
+    assert told_positions(tmp_path)
+    ingress.close()

@@ -1,0 +1,50 @@
+"""Golden values: a changed id is a doubled command, a changed shard a lost order."""
+
+import pytest
+
+from schemas.ids import action_id, event_key, execution_id, murmur2, shard_of
+
+# from Kafka's UtilsTest.testMurmur2
+KAFKA = {
+    "21": -973932308,
+    "foobar": -790332482,
+    "a-little-bit-long-string": -985981536,
+    "a-little-bit-longer-string": -1486304829,
+    "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    "abc": 479470107,
+}
+
+
+@pytest.mark.parametrize(("text", "hashed"), KAFKA.items())
+def test_murmur2_is_that_of_kafka(text: str, hashed: int) -> None:
+    assert murmur2(text.encode()) == hashed & 0xFFFFFFFF
+
+
+def test_shards_are_frozen() -> None:
+    assert [shard_of(tenant) for tenant in ("acme", "globex", "", "Zürich", "t0", "t1")] == SHARDS
+
+
+def test_ids_are_frozen() -> None:
+    key = event_key("acme", "/crm", "e-1")
+    execution = execution_id("live", "acme", "onboarding", key, 1_700_000_000_123_456)
+    assert key.hex() == EVENT
+    assert execution.hex() == EXECUTION
+    assert action_id(execution, "create_project", 0).hex() == ACTION
+
+
+def test_ids_sort_by_the_time_of_their_cause() -> None:
+    key = event_key("acme", "/crm", "e-1")
+    early, late = (execution_id("live", "acme", "f", key, at) for at in (1_000_000, 2_000_000))
+    assert early < late
+    assert early[:6] == action_id(early, "s", 0)[:6]
+
+
+def test_neighbouring_fields_do_not_run_together() -> None:
+    assert event_key("ab", "c", "d") != event_key("a", "bc", "d") != event_key("a", "b", "cd")
+    assert execution_id("live", "ab", "c", b"", 0) != execution_id("live", "a", "bc", b"", 0)
+
+
+SHARDS = [4, 63, 25, 49, 54, 3]
+EVENT = "7c78b8c8a29ec7f4cb8961cfb859d8a2"
+EXECUTION = "018bcfe5687b62b8a09e8b791b3d5960"
+ACTION = "018bcfe5687b0cab9c972c0d0bc0ef43"
