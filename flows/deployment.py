@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from flows.definitions import Definitions, flow_records, load_definitions
+from flows.language.definitions import Definitions, flow_records, load_definitions
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
 from infra.file_reader import FileReader

@@ -29,7 +29,7 @@ class Measure(msgspec.Struct, frozen=True, array_like=True):
     type: Type
 
 
-class Window(msgspec.Struct, frozen=True):
+class Window(msgspec.Struct, frozen=True, tag="window"):
     """Events of one key within a stretch of event time; starts by `when` over `window.<measure>`.
 
     sliding: the last `size_us` up to each event; tumbling: stretches of `size_us` since 1970 UTC; session: until `size_us` pass
@@ -69,7 +69,7 @@ class Await(msgspec.Struct, frozen=True):
     reads: tuple[tuple[tuple[str, ...], Type], ...] = ()
 
 
-class Absence(msgspec.Struct, frozen=True):
+class Absence(msgspec.Struct, frozen=True, tag="absence"):
     """Start when the time is over and no such event came. `until` True: `time` is a timestamp, else a duration from the event."""
 
     of: Await
@@ -79,7 +79,7 @@ class Absence(msgspec.Struct, frozen=True):
     retract_us: int = 0
 
 
-class Sequence(msgspec.Struct, frozen=True):
+class Sequence(msgspec.Struct, frozen=True, tag="sequence"):
     """Start when the events came one after the other within a time; the trigger's own event is the first, these follow."""
 
     then: tuple[Await, ...]

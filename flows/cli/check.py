@@ -10,8 +10,8 @@ import msgspec
 
 from flows.cli.lines import read_lines
 from flows.cli.terminal import Terminal
-from flows.definitions import Definitions
 from flows.deployment import check_files, in_force
+from flows.language.definitions import Definitions
 from flows.run_local import LocalRun, run_local
 from flows.settings import Settings, load_settings
 from schemas.errors import InvalidInput, Problem

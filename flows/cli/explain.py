@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.cli.terminal import Terminal
 from flows.deployment import check_files
-from flows.explain import explain as explain_flow
+from flows.language.explain import explain as explain_flow
 from flows.settings import load_settings
 from schemas.errors import InvalidFlow
 

@@ -15,8 +15,8 @@ from flows.cli.avro_lines import AvroLines, find_schema
 from flows.cli.lines import Line, read_lines
 from flows.cli.terminal import Terminal
 from flows.datasets import DataEvent, read_dataset
-from flows.definitions import load_definitions
 from flows.deployment import append_controls, deploying, in_force, open_ingress, register_contracts
+from flows.language.definitions import load_definitions
 from flows.settings import Settings, load_settings
 from infra.home import partitions_of
 from schemas.contracts import EventContract

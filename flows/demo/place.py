@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from flows.catalog import catalog_files
-from flows.definitions import load_definitions
 from flows.demo.encoding import Contracts
 from flows.demo.oracle import RULES
 from flows.deployment import append_controls, deploy, in_force, open_ingress
+from flows.language.definitions import load_definitions
 from schemas.connector_rules import ALL, PREFIX
 from schemas.errors import InvalidFlow, InvalidInput, MillraceError
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any, Final
 
-from flows.definitions import Definitions, Source, check_sources
+from flows.language.definitions import Definitions, Source, check_sources
 from schemas.avro.schema import avro_schema
 from schemas.registry import Registry
 from sinks.ingress.protocol import Item

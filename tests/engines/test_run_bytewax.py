@@ -10,9 +10,9 @@ import pytest
 from bytewax.visualize import to_json, to_mermaid
 
 from flows.catalog import catalog_files
-from flows.definitions import control_records, load_definitions
 from flows.engine.engine import Engine, EngineSettings
 from flows.engine.work import Done
+from flows.language.definitions import control_records, load_definitions
 from flows.roles.engine import build_engine
 from flows.run_bytewax import _DynamicSource, _Failure, make_dataflow, run
 from infra.embedded_log import IngressLog

@@ -12,11 +12,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.canonical import canonical_bytes
-from flows.compile import CompiledFlow, compile_flow
-from flows.definitions import Source, check_sources
-from flows.explain import explain
-from flows.parse import parse
+from flows.language.canonical import canonical_bytes
+from flows.language.compile import CompiledFlow, compile_flow
+from flows.language.definitions import Source, check_sources
+from flows.language.explain import explain
+from flows.language.parse import parse
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type
 from schemas.program import Branch, Fork, Step, Stop, pack

@@ -14,8 +14,8 @@ from itertools import count, groupby
 from random import Random
 from typing import Any, Final
 
-from flows.compile import CompiledFlow
-from flows.definitions import Source, check_sources, control_records, flow_records
+from flows.language.compile import CompiledFlow
+from flows.language.definitions import Source, check_sources, control_records, flow_records
 from schemas.avro.schema import avro_schema
 from schemas.contracts import EventContract
 from schemas.ports import Append

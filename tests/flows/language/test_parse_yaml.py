@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 import yaml
 
-from flows.nodes import plain
-from flows.parse import parse
+from flows.language.nodes import plain
+from flows.language.parse import parse
 
 
 def read(text: str) -> object:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flows.nodes import Mapping, Node, find
-from flows.report import Report, listed
+from flows.language.nodes import Mapping, Node, find
+from flows.language.report import Report, listed
 from schemas.contracts import EventContract
 from schemas.expression.findings import ExpressionError
 from schemas.expression.type_text import parse_type

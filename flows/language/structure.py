@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from flows.faults import validated
-from flows.nodes import Mapping, Node, Scalar, Sequence, plain
-from flows.report import Report, near
+from flows.language.faults import validated
+from flows.language.nodes import Mapping, Node, Scalar, Sequence, plain
+from flows.language.report import Report, near
 from schemas.flow.documents import KINDS, LATER_AROUND, LATER_TRIGGERS
 from schemas.flow.step import LATER_KEYS, LATER_VERBS, VERBS
 from schemas.flow.words import LATER, Words, sort_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.nodes import plain
-from flows.parse import parse
+from flows.language.nodes import plain
+from flows.language.parse import parse
 
 
 def test_json_gives_the_same_document_as_yaml() -> None:

@@ -1,6 +1,6 @@
 """Reads YAML 1.2 as a small, strict subset: nodes with places, no anchors, tags, merge keys, duplicate keys or tabs.
 
-PyYAML gives the events; what a scalar means is decided in flows/scalars.py, never by PyYAML.
+PyYAML gives the events; what a scalar means is decided in flows/language/scalars.py, never by PyYAML.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import yaml
 
-from flows.nodes import Mapping, Node, Scalar, Sequence
-from flows.report import Report
-from flows.scalars import OddScalar, joined_surrogates, resolve
+from flows.language.nodes import Mapping, Node, Scalar, Sequence
+from flows.language.report import Report
+from flows.language.scalars import OddScalar, joined_surrogates, resolve
 
 DEPTH_MAX: Final = 128  # of lists and mappings; steps have their own limit
 _NO_MARK: Final = yaml.Mark("", 0, 0, 0, "", 0)

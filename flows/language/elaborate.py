@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 
-from flows.conditions import (
+from flows.language.conditions import (
     Condition,
     Group,
     Leaf,
@@ -18,9 +18,9 @@ from flows.conditions import (
     short_tree,
     text_template,
 )
-from flows.names import Names
-from flows.nodes import Mapping, Node, Scalar, Sequence, find, plain
-from flows.report import Report
+from flows.language.names import Names
+from flows.language.nodes import Mapping, Node, Scalar, Sequence, find, plain
+from flows.language.report import Report
 from schemas.expression.check import Scope, elaborate
 from schemas.expression.findings import ExpressionError, Finding
 from schemas.expression.fit import type_of

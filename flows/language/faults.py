@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from flows.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, without
-from flows.report import Report, listed, near
+from flows.language.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, without
+from flows.language.report import Report, listed, near
 from schemas.flow.documents import Defaults, Trigger
 from schemas.flow.step import VERBS, BranchArm, RetryRule
 from schemas.flow.words import LATER, Words, sort_of

@@ -10,10 +10,10 @@ from bisect import bisect_right
 from decimal import Decimal
 from typing import Final, NoReturn
 
-from flows.nodes import Mapping, Node, Scalar, Sequence
-from flows.report import Report
-from flows.scalars import OddScalar, joined_surrogates, resolve
-from flows.yaml_text import DEPTH_MAX
+from flows.language.nodes import Mapping, Node, Scalar, Sequence
+from flows.language.report import Report
+from flows.language.scalars import OddScalar, joined_surrogates, resolve
+from flows.language.yaml_text import DEPTH_MAX
 
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _STRING: Final = re.compile(r'"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from flows.nodes import Mapping, Node, Scalar, Sequence
+from flows.language.nodes import Mapping, Node, Scalar, Sequence
 
 _DATA_KEYS: Final = frozenset(["with", "set", "output", "labels", "when", "conditions"])
 

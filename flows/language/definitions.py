@@ -10,14 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from flows.canonical import canonical_bytes
-from flows.check_flow import Known
-from flows.compile import CompiledFlow, compile_document
-from flows.event_contracts import event_contract, read_action_type
-from flows.nodes import Scalar, plain
-from flows.parse import Document, parse
-from flows.report import Report
-from flows.structure import shape
+from flows.language.canonical import canonical_bytes
+from flows.language.check_flow import Known
+from flows.language.compile import CompiledFlow, compile_document
+from flows.language.event_contracts import event_contract, read_action_type
+from flows.language.nodes import Scalar, plain
+from flows.language.parse import Document, parse
+from flows.language.report import Report
+from flows.language.structure import shape
 from schemas.contracts import EventContract, incompatibilities
 from schemas.errors import Problem
 from schemas.flow.action_types import ActionType

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from flows.nodes import Mapping as MappingNode
-from flows.nodes import Node, Scalar, Sequence, find
-from flows.report import Report, listed, near
+from flows.language.nodes import Mapping as MappingNode
+from flows.language.nodes import Node, Scalar, Sequence, find
+from flows.language.report import Report, listed, near
 from schemas.expression.fit import type_of
 from schemas.expression.print import print_tree
 from schemas.expression.template import Record, Template, Whole

@@ -10,18 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from flows.bound_names import bindings, mappings, named_steps
-from flows.canonical import NOT_AFTER, retry_of, tenants_of, triggers_of
-from flows.check_actions import refuse_missing, wanted_parameters
-from flows.conditions import duration_us
-from flows.cover import uncovered
-from flows.elaborate import Elaborator, Elsewhere
-from flows.names import Bound, Names, after_arms, merged_data
-from flows.nodes import Mapping as MappingNode
-from flows.nodes import Node, Scalar, Sequence
-from flows.report import Report, near
-from flows.structure import LEFT_OUT
-from flows.typed import TypedBranch, TypedFlow, TypedParallel, TypedStep
+from flows.language.bound_names import bindings, mappings, named_steps
+from flows.language.canonical import NOT_AFTER, retry_of, tenants_of, triggers_of
+from flows.language.check_actions import refuse_missing, wanted_parameters
+from flows.language.conditions import duration_us
+from flows.language.cover import uncovered
+from flows.language.elaborate import Elaborator, Elsewhere
+from flows.language.names import Bound, Names, after_arms, merged_data
+from flows.language.nodes import Mapping as MappingNode
+from flows.language.nodes import Node, Scalar, Sequence
+from flows.language.report import Report, near
+from flows.language.structure import LEFT_OUT
+from flows.language.typed import TypedBranch, TypedFlow, TypedParallel, TypedStep
 from schemas.contracts import EventContract
 from schemas.expression.check import proved
 from schemas.expression.findings import ExpressionError

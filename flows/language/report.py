@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
-from flows.nodes import Node, Scalar
+from flows.language.nodes import Node, Scalar
 from schemas.errors import Problem
 
 

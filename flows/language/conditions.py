@@ -7,7 +7,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from flows.nodes import Mapping, Node, Scalar, Sequence, plain
+from flows.language.nodes import Mapping, Node, Scalar, Sequence, plain
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literals import parse_duration_us, parse_money, parse_timestamp_us
 from schemas.expression.parse import parse as parse_text

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from flows.json_text import read_json
-from flows.nodes import Mapping, Node, Scalar, planted
-from flows.report import Report, near
-from flows.yaml_text import read_yaml
+from flows.language.json_text import read_json
+from flows.language.nodes import Mapping, Node, Scalar, planted
+from flows.language.report import Report, near
+from flows.language.yaml_text import read_yaml
 from schemas.errors import Problem
 from schemas.flow.documents import KINDS, LATER_KINDS
 from schemas.flow.words import LATER

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from flows.conditions import (
+from flows.language.conditions import (
     Condition,
     Group,
     Leaf,
@@ -25,7 +25,7 @@ from flows.conditions import (
     text_template,
     untyped_tree,
 )
-from flows.nodes import Mapping, Node, Sequence
+from flows.language.nodes import Mapping, Node, Sequence
 from schemas.expression.literals import print_duration
 from schemas.expression.print import print_tree
 from schemas.expression.template import print_template

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from flows.typed import TypedBranch, TypedFlow, TypedParallel, TypedStep
+from flows.language.typed import TypedBranch, TypedFlow, TypedParallel, TypedStep
 from schemas.expression.scope import ENVELOPE
 from schemas.expression.template import Template, template_keys, template_without_places
 from schemas.expression.types import ANY, Type

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.definitions import Source, check_sources
+from flows.language.definitions import Source, check_sources
 from schemas.flow.json_schema import json_schema
 
 CONTRACTS = """\

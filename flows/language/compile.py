@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flows.canonical import canonical, sorted_keys, tenants_of, triggers_of, version_of
-from flows.check_flow import Known, check_flow
-from flows.desugar import desugar
-from flows.layout import lay_out
-from flows.names import merged_data
-from flows.nodes import Mapping as MappingNode
-from flows.nodes import plain
-from flows.parse import Document, planted_document
-from flows.report import Report
-from flows.structure import shape
+from flows.language.canonical import canonical, sorted_keys, tenants_of, triggers_of, version_of
+from flows.language.check_flow import Known, check_flow
+from flows.language.desugar import desugar
+from flows.language.layout import lay_out
+from flows.language.names import merged_data
+from flows.language.nodes import Mapping as MappingNode
+from flows.language.nodes import plain
+from flows.language.parse import Document, planted_document
+from flows.language.report import Report
+from flows.language.structure import shape
 from schemas.contracts import EventContract
 from schemas.errors import InvalidFlow
 from schemas.flow.action_types import ActionType

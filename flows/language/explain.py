@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from flows.canonical import NOT_AFTER
+from flows.language.canonical import NOT_AFTER
 from schemas.flow.step import RetryRule
 from schemas.records import Json
 

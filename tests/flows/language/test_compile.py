@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.compile import compile_flow
-from flows.definitions import Source, check_sources
+from flows.language.compile import compile_flow
+from flows.language.definitions import Source, check_sources
 from schemas.contracts import EventContract
 from schemas.errors import InvalidFlow
 from schemas.expression.print import print_tree

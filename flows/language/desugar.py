@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flows.nodes import Mapping, Node, Scalar, Sequence
+from flows.language.nodes import Mapping, Node, Scalar, Sequence
 
 _OWN_KEYS = ("type", "delay")
 _NAME_MAX = 63
