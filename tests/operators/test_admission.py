@@ -43,11 +43,11 @@ class Stored:
 
     def commit(self, changes: LimitChanges) -> None:
         for gone in changes.holds_gone:
-            self.holds.remove(tuple(gone))
-        self.holds += [tuple(one) for one in changes.holds_set]
+            self.holds.remove((gone.key, gone.execution))
+        self.holds += [(one.key, one.execution) for one in changes.holds_set]
         for left in changes.queued_gone:
-            self.queue.remove(tuple(left))
-        self.queue += [tuple(one) for one in changes.queued_set]
+            self.queue.remove((left.key, left.rank, left.execution))
+        self.queue += [(one.key, one.rank, one.execution) for one in changes.queued_set]
         self.spends |= changes.spent
 
 
