@@ -35,6 +35,11 @@ def literal_misfit(value: Any, want: Type) -> ExpressionError | None:
     return None
 
 
+def literal_value(value: Any, want: Type) -> Any:
+    """Give a JSON value as rows hold a value of a type; raises ExpressionError."""
+    return _read(value, want)
+
+
 def literal_constant(value: Any, want: Type, at: int = 0) -> Constant:
     """Make the constant of a JSON value by the type of the field it is compared with; raises ExpressionError."""
     found = _read(value, want)
