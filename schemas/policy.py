@@ -26,7 +26,7 @@ AT_ONCE: Final = -1  # valid_from of a document that says none
 ANNOUNCED_MAX: Final = 16  # documents of one name that are known at a time
 
 
-class ValuePolicy(msgspec.Struct, frozen=True, tag="value"):
+class ValuePolicy(msgspec.Struct, frozen=True, tag="value", tag_field="kind"):
     """One value, read by its type."""
 
     name: str
@@ -36,7 +36,7 @@ class ValuePolicy(msgspec.Struct, frozen=True, tag="value"):
     valid_from_us: int = AT_ONCE
 
 
-class KeyedPolicy(msgspec.Struct, frozen=True, tag="keyed"):
+class KeyedPolicy(msgspec.Struct, frozen=True, tag="keyed", tag_field="kind"):
     """A value by key; `default` covers every other key, so a lookup misses only where its key is missing."""
 
     name: str
@@ -55,7 +55,7 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
     then: Template
 
 
-class TablePolicy(msgspec.Struct, frozen=True, tag="table"):
+class TablePolicy(msgspec.Struct, frozen=True, tag="table", tag_field="kind"):
     """A decision table.
 
     Evaluation: the environment holds each input under its own name, as rows hold values of its type, and each of `policies`
