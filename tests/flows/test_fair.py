@@ -1,0 +1,100 @@
+"""Shares of a turn between tenants: order is kept, nothing is lost, and who has little does not wait."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.engine.fair import FairShare, Place, Row
+from schemas.ports import Chunk, Slot
+
+SLOTS = (Slot("ingress.db", "orders.events", 0), Slot("ingress.db", "crm.events", 3))
+
+
+class Log:
+    """Records of tenants in two slots, cut into chunks as a poll gives them."""
+
+    def __init__(self) -> None:
+        self.ends = dict.fromkeys(SLOTS, 0)
+        self.sent: dict[str, list[bytes]] = defaultdict(list)
+
+    def poll(self, tenants: str) -> list[Chunk]:
+        chunks = []
+        for slot in SLOTS:
+            mine = [tenant for at, tenant in enumerate(tenants) if at % 2 == SLOTS.index(slot)]
+            base, records = self.ends[slot], []
+            for at, tenant in enumerate(mine, base):
+                records.append(f"{tenant} {slot.topic} {at}".encode())
+            self.ends[slot] += len(mine)
+            if records:
+                chunks.append(Chunk(*slot, base, base, records))
+        for chunk in chunks:
+            for record in chunk.records:
+                self.sent[record.decode()[0]].append(record)
+        return chunks
+
+
+def rows_of(chunks: list[Chunk]) -> list[Row]:
+    return [Row(record.decode()[0], 1) for chunk in chunks for record in chunk.records]
+
+
+def turn(share: FairShare, log: Log, tenants: str) -> list[bytes]:
+    """Do one turn; give what was worked on."""
+    first = share.take()
+    chunks = [*first, *log.poll(tenants)]
+    rows = rows_of(chunks)
+    late = set(share.keep(chunks, rows, len(rows_of(first))))
+    records = [record for chunk in chunks for record in chunk.records]
+    return [record for at, record in enumerate(records) if at not in late]
+
+
+@given(st.lists(st.text("abc", max_size=30), max_size=12), st.integers(1, 6))
+def test_rows_of_a_tenant_keep_their_order_and_none_is_lost(turns: list[str], most: int) -> None:
+    share, log = FairShare(turn_starts=most), Log()
+    worked = [record for tenants in turns for record in turn(share, log, tenants)]
+    for _ in range(400):
+        worked += turn(share, log, "")
+    assert share.waiting == 0
+    assert share.places() == {}
+    for tenant, sent in log.sent.items():
+        for slot in SLOTS:
+            of = [one for one in worked if one.startswith(f"{tenant} {slot.topic}".encode())]
+            assert of == [one for one in sent if slot.topic.encode() in one]
+
+
+@given(st.lists(st.text("aaaaabc", max_size=40), max_size=12))
+def test_who_asks_for_little_never_waits(turns: list[str]) -> None:
+    share, log = FairShare(turn_starts=8), Log()
+    for tenants in turns:
+        before = {tenant: len(sent) for tenant, sent in log.sent.items()}
+        worked = turn(share, log, tenants)
+        for tenant in "bc":
+            fresh = log.sent[tenant][before.get(tenant, 0) :]
+            if tenants.count(tenant) <= 8 and not any(place.tenant == tenant for place in share.places()):
+                assert set(fresh) <= set(worked)
+
+
+def test_who_is_alone_does_not_wait() -> None:
+    share, log = FairShare(turn_starts=4), Log()
+    assert len(turn(share, log, "a" * 100)) == 100
+    assert len(turn(share, log, "b" + "a" * 100)) == 5
+
+
+def test_a_start_knows_from_where_on_each_tenant_waits() -> None:
+    share, log = FairShare(turn_starts=4), Log()
+    turn(share, log, "b" + "a" * 40)
+    places = share.places()
+    assert {place.tenant for place in places} == {"a"}
+    first = places[Place("a", SLOTS[0])]
+    turn(share, log, "")
+    assert share.places()[Place("a", SLOTS[0])] > first or Place("a", SLOTS[0]) not in share.places()
+
+
+def test_tenants_share_by_their_weights() -> None:
+    share, log = FairShare({"a": 3}, turn_starts=8), Log()
+    turn(share, log, "c" + "ab" * 200)
+    worked = turn(share, log, "")
+    assert sum(one.startswith(b"a") for one in worked) == 6
+    assert sum(one.startswith(b"b") for one in worked) == 2
