@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from schemas.program import Act, Program
-from schemas.records import Action, Json, Retry, decode, encode
+from schemas.records import Action, AtOnceWith, BatchWith, Json, Retry, decode, encode
 
 
 class CommandBody(msgspec.Struct, omit_defaults=True):
@@ -25,6 +25,9 @@ class CommandBody(msgspec.Struct, omit_defaults=True):
     idempotencykey: str
     data: Json
     orderkey: str | None = None
+    batch: BatchWith | None = None
+    concurrency: AtOnceWith | None = None
+    undoes: str | None = None
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -58,4 +61,6 @@ def command_head(step: Act, program: Program) -> bytes:
     }
     if step.retry != Retry():
         said["retry"] = step.retry
+    if step.awaited:
+        said |= {"awaited": True, "timeout": step.timeout_us, "onunknown": step.on_unknown}
     return msgspec.json.encode(said)[:-1]

@@ -5,8 +5,11 @@ Every hash is frozen: golden values stand in tests/schemas/test_ids.py, for a ch
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
+from math import isfinite
 
 SHARDS = 64
 LIVE = "live"
@@ -59,6 +62,34 @@ def action_id(execution: bytes, step: str, occurrence: int) -> bytes:
     return execution[:_TIME_BYTES] + digest.digest()
 
 
+def wait_key(tenant: str, event: str, pairs: Iterable[tuple[str, str]]) -> int:
+    """Give the key under which a wait is found: a signed 64-bit hash of what must be equal.
+
+    `pairs` are names of the event's keys, sorted, each with the text of its value (`key_text`). Two waits may share a key by
+    chance: whether an event meets one is decided by its values.
+    """
+    digest = _wait_begun(tenant, event).copy()
+    digest.update("".join([f"{len(name)}:{name}{len(text)}:{text}" for name, text in pairs]).encode())
+    return int.from_bytes(digest.digest(), "big", signed=True)
+
+
+def key_text(value: object) -> str | None:
+    """Give the one text of a value that a wait is found by, alike for numbers that are equal; None: nothing equals it."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)
+        case float() if isfinite(value):
+            return str(int(value)) if value.is_integer() else repr(value)
+        case Decimal() if value.is_finite():
+            return format(value.normalize(), "f") if value else "0"
+        case _:
+            return None
+
+
 # Hashes that have taken in what many ids begin with: copying one costs a third of making it.
 
 
@@ -75,3 +106,8 @@ def _execution_begun(namespace: str, tenant: str, flow: str) -> blake2b:
 @lru_cache(maxsize=65_536)
 def _action_begun(step: str, occurrence: int) -> blake2b:
     return blake2b(f"{occurrence}:{step}\0".encode(), digest_size=10)
+
+
+@lru_cache(maxsize=65_536)
+def _wait_begun(tenant: str, event: str) -> blake2b:
+    return blake2b(f"{len(tenant)}:{tenant}{len(event)}:{event}".encode(), digest_size=8)

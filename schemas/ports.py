@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -130,11 +130,28 @@ class LogWriter(Protocol):
 
 
 class Timer(NamedTuple):
-    """A delay that will end: fires when now >= due. Sorted by (due_us, execution, token)."""
+    """A delay (fires when now >= due) or a deadline (which an input can still beat). Sorted by (due_us, execution, token)."""
 
     due_us: int
     execution: int  # row of the execution
     token: int
+
+
+class Wait(NamedTuple):
+    """A token of an execution that an event can meet: found by its key (ids.wait_key). Sorted as it stands."""
+
+    key: int
+    execution: int  # row of the execution
+    token: int
+
+
+class Remembered(NamedTuple):
+    """An event that a wait opened later may look back to: `at_us` is the clock at its row, `order` its place among such rows."""
+
+    key: int
+    at_us: int
+    order: int
+    event: bytes
 
 
 class NewExecution(NamedTuple):
@@ -149,6 +166,8 @@ class NewExecution(NamedTuple):
     status: str
     started_us: int
     state: bytes | None
+    parent: int | None = None  # row of the execution that called this one and waits for it
+    parent_token: int | None = None
 
 
 class ChangedExecution(NamedTuple):
@@ -170,6 +189,8 @@ class StoredExecution(NamedTuple):
     version: str
     started_us: int
     state: bytes
+    parent: int | None = None
+    parent_token: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +210,13 @@ class TurnCommit:
     open_actions: int = 0  # how many more (or fewer) commands are without an outcome
     wall_us: int | None = None  # when the emitted records are appended, in wall time; None: now_us
     sources: Mapping[str, str] = field(default_factory=dict)  # incarnations of the files read; the first one stored stays
+    deadlines_set: Sequence[Timer] = ()
+    deadlines_gone: Sequence[Timer] = ()
+    waits_set: Sequence[Wait] = ()
+    waits_gone: Sequence[Wait] = ()
+    remembered: Sequence[Remembered] = ()
+    remember_since_us: int = 0  # what came before is forgotten
+    discarded: Sequence[int] = ()  # rows of executions that leave no trace: watches that were not needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +262,30 @@ class StateStore(Protocol):
 
     def next_due_us(self) -> int | None:
         """Tell when the next timer falls due."""
+        ...
+
+    def deadlines(self, until_us: int, limit: int) -> list[Timer]:
+        """Give the first `limit` deadlines with due_us <= until_us, in order, without taking them away."""
+        ...
+
+    def next_deadline_us(self) -> int | None:
+        """Tell when the next deadline passes."""
+        ...
+
+    def waiting(self, keys: Collection[int]) -> list[Wait]:
+        """Give the waits found by any of the keys, sorted."""
+        ...
+
+    def find(self, ids: Sequence[bytes]) -> dict[bytes, StoredExecution]:
+        """Read live executions by public id; ended ones are not in the answer."""
+        ...
+
+    def remembered(self, key: int, since_us: int) -> list[Remembered]:
+        """Give the events of a key that came at or after a time, the latest first."""
+        ...
+
+    def versions(self) -> list[str]:
+        """Name the versions whose programs are stored."""
         ...
 
     def commit(self, turn: TurnCommit) -> None:

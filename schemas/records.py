@@ -27,6 +27,22 @@ class Retry(msgspec.Struct, frozen=True):
     factor: float = 2.0
     most_us: int = 300_000_000
     attempt_timeout_us: int = 30_000_000
+    codes: tuple[str, ...] = ("unavailable", "timeout", "rate_limited")  # only these are tried again
+
+
+class BatchWith(msgspec.Struct, frozen=True):
+    """Which commands may travel together: those of one tenant, type and key, at most so many, for so long."""
+
+    key: str
+    most: int
+    wait_us: int
+
+
+class AtOnceWith(msgspec.Struct, frozen=True):
+    """How many commands of one tenant and key may be on their way at a time."""
+
+    key: str
+    most: int
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +67,12 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     notafter: int  # microseconds of wall time after the commit of this record; then it is not sent any more
     orderkey: str | None = None
     retry: Retry = Retry()
+    awaited: bool = False  # the execution waits for the result
+    timeout: int = 0  # of an awaited command with all its attempts, microseconds after the commit of this record
+    onunknown: Literal["ask", "look_up", "compensate"] = "ask"
+    batch: BatchWith | None = None
+    concurrency: AtOnceWith | None = None
+    undoes: str | None = None  # the id of the command that this one compensates
     data: Json  # the parameters
 
 
@@ -70,22 +92,123 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     at: int  # microseconds; under the event clock the action's own time
     wall: int  # microseconds of wall time
     first: bool = True  # false: the outcome of a redriven command that had one before
+    awaited: bool = False  # as in its action: the engine looks for the execution of an awaited one only
     code: str | None = None  # an error code of flow-language section 5
     error: str | None = None
     data: Json = None  # what the receiver answered
 
 
+class Cancel(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine's wish on the topic `cancels`: do not carry a command out, if that is still possible.
+
+    The dispatcher answers with the command's one final result: cancelled where nothing was sent, unknown where an attempt may
+    have been carried out, else what came of it.
+    """
+
+    v: int = 1
+    action: str
+    execution: str
+    tenant: str
+    connector: str
+    at: int
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person decided, on the topic `decisions`. One that the door has refused is written too, for the audit alone."""
+
+    v: int = 1
+    tenant: str
+    execution: str  # hex
+    step: str
+    occurrence: int = 0  # which pass of the step
+    outcome: Literal["approved", "rejected"]
+    by: str
+    roles: list[str] = []
+    form: Json = None
+    at: int
+    via: Literal["cli", "http", "link", "test"] = "cli"
+    refused: str = ""  # why the door refused it
+
+
+class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator wants of an execution, or the start of a flow by hand, on the topic `commands`.
+
+    cancel: the execution. skip and retry: the step that failed or waits. resume: a step whose outcome is unknown; `outcome` says
+    what became of it. start: `flow` with `inputs`; `id` is the idempotency key.
+    """
+
+    v: int = 1
+    command: Literal["cancel", "skip", "retry", "resume", "start"]
+    tenant: str
+    execution: str = ""  # hex
+    flow: str = ""
+    step: str = ""
+    occurrence: int = 0
+    outcome: Literal["", "done", "not_done"] = ""
+    inputs: Json = None
+    id: str = ""
+    by: str = ""
+    roles: list[str] = []
+    at: int
+
+
+class Late(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that came too late for a window, an absence or a sequence, on the topic `late`."""
+
+    v: int = 1
+    tenant: str
+    flow: str
+    event: str  # its CloudEvents id
+    time: int
+    appended_at: int
+    key: str
+
+
+Kind = Literal[
+    "started",
+    "entered",
+    "completed",
+    "issued",
+    "waiting",
+    "stopped",
+    "failed",
+    "ended",
+    "met",
+    "timed_out",
+    "answered",
+    "requested",
+    "decided",
+    "refused",
+    "reminded",
+    "escalated",
+    "called",
+    "emitted",
+    "cancelled",
+    "closing",
+    "retracted",
+    "skipped",
+    "retried",
+    "resumed",
+    "used",
+]
+
+
 class Transition(msgspec.Struct, frozen=True, array_like=True):
     """One thing that happened to an execution. `step` is empty where the whole execution is meant.
 
-    kinds: started · entered · completed (a step; detail says what it gave) · issued (detail: the action's id and type)
-    · waiting (detail: until, microseconds) · stopped · failed (detail: code and message) · ended (detail: status)
+    started · entered, completed (a step; detail says what it gave) · issued (detail: the action's id, and its type) · waiting
+    (detail: until, microseconds) · stopped · failed (detail: code and message) · ended (detail: status) · met (detail: the event)
+    · timed_out · answered (detail: status and attempts of an awaited action) · requested, decided, refused, reminded, escalated
+    (an approval) · called (detail: the execution) · emitted (detail: the event) · cancelled · closing (detail: code)
+    · retracted · skipped, retried, resumed (by an operator) · used (detail: policies and their versions). The verb `compensation`
+    marks what undoes.
+    Tests name them by verb and kind: `approval.decided`, `compensation.completed`.
     """
 
     at: int
-    kind: Literal["started", "entered", "completed", "issued", "waiting", "stopped", "failed", "ended"]
+    kind: Kind
     step: str
-    verb: str  # action delay until set branch parallel stop, or empty
+    verb: str  # action delay until set branch parallel stop for_each wait approval emit call decide fail compensation, or empty
     detail: Json = None
 
 
@@ -102,6 +225,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     waiting_on: str | None = None
     wait_until: int | None = None
     started: int = 0  # when the execution started
+    parent: str | None = None  # the execution that called this one
     transitions: list[Transition]
 
 
@@ -109,7 +233,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A record or a command that was set aside, with all that is needed to send it again."""
 
     v: int = 1
-    kind: Literal["event", "control", "result", "action", "hops", "poison"]
+    kind: Literal["event", "control", "result", "action", "hops", "poison", "decision", "command"]
     tenant: str | None
     source: str  # the file (or cluster) of the topic
     topic: str
@@ -137,7 +261,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     """One change of what is deployed. A value of None takes the key away.
 
     keys: version/<tenant>/<flow>/<hash> · active/<tenant>/<flow> · contract/<event type> · schema/<id> ·
-    action/<action type> · connector/<tenant>/<type pattern>; the tenant `*` means all.
+    action/<action type> · connector/<tenant>/<type pattern> · policy/<tenant>/<name>; the tenant `*` means all.
     """
 
     v: int = 1

@@ -1,8 +1,11 @@
 """Golden values: a changed id is a doubled command, a changed shard a lost order."""
 
+from decimal import Decimal
+from math import inf, nan
+
 import pytest
 
-from schemas.ids import action_id, event_key, execution_id, murmur2, shard_of
+from schemas.ids import action_id, event_key, execution_id, key_text, murmur2, shard_of, wait_key
 
 # from Kafka's UtilsTest.testMurmur2
 KAFKA = {
@@ -32,6 +35,19 @@ def test_ids_are_frozen() -> None:
     assert action_id(execution, "create_project", 0).hex() == ACTION
 
 
+def test_wait_keys_are_frozen_and_tell_their_parts_apart() -> None:
+    assert wait_key("acme", "payment.received", [("payment.invoice_id", "I-1")]) == WAIT
+    assert wait_key("ab", "c", [("d", "e")]) != wait_key("a", "bc", [("d", "e")])
+    assert wait_key("a", "b", [("c", "d"), ("e", "f")]) != wait_key("a", "b", [("c", "d1:e1:f")])
+
+
+def test_numbers_that_are_equal_have_one_text() -> None:
+    assert {key_text(one) for one in (100, Decimal("1E+2"), Decimal("100.00"), 100.0, "100")} == {"100"}
+    assert {key_text(one) for one in (0, Decimal("-0.0"), -0.0)} == {"0"}
+    assert (key_text(True), key_text(Decimal("0.10")), key_text(0.5)) == ("true", "0.1", "0.5")
+    assert {key_text(one) for one in (None, [], {}, nan, inf, Decimal("NaN"))} == {None}
+
+
 def test_ids_sort_by_the_time_of_their_cause() -> None:
     key = event_key("acme", "/crm", "e-1")
     early, late = (execution_id("live", "acme", "f", key, at) for at in (1_000_000, 2_000_000))
@@ -44,6 +60,7 @@ def test_neighbouring_fields_do_not_run_together() -> None:
     assert execution_id("live", "ab", "c", b"", 0) != execution_id("live", "a", "bc", b"", 0)
 
 
+WAIT = -1847698724953194249
 SHARDS = [4, 63, 25, 49, 54, 3]
 EVENT = "7c78b8c8a29ec7f4cb8961cfb859d8a2"
 EXECUTION = "018bcfe5687b62b8a09e8b791b3d5960"
