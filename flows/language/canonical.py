@@ -25,7 +25,7 @@ from flows.language.conditions import (
     text_template,
     untyped_tree,
 )
-from flows.language.nodes import Mapping, Node, Sequence
+from flows.language.nodes import Mapping, Node, Sequence, inner
 from schemas.expression.literals import print_duration
 from schemas.expression.print import print_tree
 from schemas.expression.template import print_template
@@ -63,7 +63,7 @@ def canonical(flow: Flow, node: Mapping) -> dict[str, Json]:
         **({"defaults": {"timeout": _duration(flow.defaults.timeout)}} if flow.defaults.timeout is not None else {}),
         "output": _data(flow.output),
         "trigger": [_trigger(one, place) for one, place in triggers_of(flow, node)],
-        "steps": _steps(flow.steps, _inner(node, "steps"), flow),
+        "steps": _steps(flow.steps, inner(node, "steps"), flow),
     }
 
 
@@ -96,11 +96,6 @@ def triggers_of(flow: Flow, node: Mapping) -> list[tuple[Trigger, Mapping]]:
 def retry_of(step: ActionStep, defaults: Defaults) -> RetryRule:
     """Give the retry rule that holds for an action."""
     return step.retry or defaults.retry or RetryRule()
-
-
-def _inner(node: Node, key: str) -> Node:
-    found = node.get(key) if isinstance(node, Mapping) else None
-    return found if found is not None else node
 
 
 def _duration(text: str) -> str:
@@ -184,9 +179,9 @@ def _body(step: Step, node: Node, flow: Flow) -> dict[str, Json]:
         case BranchStep():
             return _branch(step, node, flow)
         case ParallelStep():
-            arms = _inner(node, "parallel")
+            arms = inner(node, "parallel")
             return {
-                "parallel": {name: _steps(arm, _inner(arms, name), flow) for name, arm in step.parallel.items()},
+                "parallel": {name: _steps(arm, inner(arms, name), flow) for name, arm in step.parallel.items()},
                 "join": "all",
             }
         case StopStep():
@@ -195,11 +190,11 @@ def _body(step: Step, node: Node, flow: Flow) -> dict[str, Json]:
 
 
 def _branch(step: BranchStep, node: Node, flow: Flow) -> dict[str, Json]:
-    places = _inner(node, "branch")
+    places = inner(node, "branch")
     arms: list[Json] = []
     for arm, place in zip(step.branch, places.items if isinstance(places, Sequence) else (), strict=True):
-        arms.append({"when": _one(read_condition(_inner(place, "when"))), "then": _way(arm.then, _inner(place, "then"), flow)})
-    return {"branch": arms, "else": _way(step.else_, _inner(node, "else"), flow)}
+        arms.append({"when": _one(read_condition(inner(place, "when"))), "then": _way(arm.then, inner(place, "then"), flow)})
+    return {"branch": arms, "else": _way(step.else_, inner(node, "else"), flow)}
 
 
 def _action(step: ActionStep, flow: Flow) -> dict[str, Json]:

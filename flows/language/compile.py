@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flows.language.canonical import canonical, sorted_keys, tenants_of, triggers_of, version_of
-from flows.language.check_flow import Known, check_flow
+from flows.language.check_flow import check_flow
 from flows.language.desugar import desugar
+from flows.language.known import Known
 from flows.language.layout import lay_out
 from flows.language.names import merged_data
 from flows.language.nodes import Mapping as MappingNode

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from flows.language.canonical import canonical_bytes
-from flows.language.check_flow import Known
 from flows.language.compile import CompiledFlow, compile_document
 from flows.language.event_contracts import event_contract, read_action_type
+from flows.language.known import Known
 from flows.language.nodes import Scalar, plain
 from flows.language.parse import Document, parse
 from flows.language.report import Report

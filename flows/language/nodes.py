@@ -92,6 +92,12 @@ def find(node: Node, path: Path) -> Node | None:
     return here
 
 
+def inner(node: Node, key: str) -> Node:
+    """Give the value of a key, or the node itself where there is none: the nearest place to tell of."""
+    found = node.get(key) if isinstance(node, Mapping) else None
+    return node if found is None else found
+
+
 def nearest(node: Node, path: Path) -> Node:
     """Follow keys and indices as far as they lead, passing over what is not there."""
     here = node

@@ -67,7 +67,7 @@ def _quoted(text: str) -> str:
     return '"' + text.strip().replace("\\", "\\\\").replace('"', "'") + '"'
 
 
-class _PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """PyYAML ends a plain scalar at `?` between braces; YAML 1.2 (and libyaml) does not: `{email: string?}`."""
 
     _inside_plain = False
@@ -93,8 +93,8 @@ def _events(text: str) -> list[yaml.Event]:
         try:
             return list(yaml.parse(text, Loader=yaml.CSafeLoader))
         except yaml.YAMLError:
-            return list(yaml.parse(text, Loader=_PlainLoader))
-    return list(yaml.parse(text, Loader=_PlainLoader))
+            return list(yaml.parse(text, Loader=PlainLoader))
+    return list(yaml.parse(text, Loader=PlainLoader))
 
 
 @dataclass(slots=True)
@@ -165,7 +165,7 @@ class _Reader:
         return Mapping(tuple(items.values()), place.line, place.column)
 
     def _refuse_key(self, key: Mapping | Sequence, event: yaml.Event) -> None:
-        start = _mark(event.start_mark).index
+        start = mark_of(event.start_mark).index
         if isinstance(event, yaml.MappingStartEvent) and self._text.startswith("{", start) and self._text[:start].endswith("{"):
             end = self._text.find("}}", start)
             whole = self._text[start - 1 : end + 2 if end >= 0 else start + 40]
@@ -187,7 +187,7 @@ class _Reader:
         return True
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
-        mark, end = _mark(event.start_mark), _mark(event.end_mark)
+        mark, end = mark_of(event.start_mark), mark_of(event.end_mark)
         one_line = mark.line == end.line
         style = event.style or None  # libyaml says ""
         written = end.index - mark.index
@@ -210,10 +210,10 @@ def _sort(scalar: Scalar) -> str:
 
 
 def _place(event: yaml.Event) -> Scalar:
-    mark = _mark(event.start_mark)
+    mark = mark_of(event.start_mark)
     return Scalar(None, mark.line + 1, mark.column + 1)
 
 
-def _mark(mark: yaml.Mark | Any | None) -> yaml.Mark:
+def mark_of(mark: yaml.Mark | Any | None) -> yaml.Mark:
     """Take a mark that events always have; libyaml's is of another class with the same fields."""
     return mark if mark is not None else _NO_MARK
