@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from schemas.limits import LimitChanges, LimitReads
 from schemas.records import Json
 
 
@@ -154,6 +155,13 @@ class Remembered(NamedTuple):
     event: bytes
 
 
+class HeldBack(NamedTuple):
+    """A tenant whose rows wait for their share of a slot: all from some position on have not been worked on."""
+
+    tenant: str
+    slot: Slot
+
+
 class NewExecution(NamedTuple):
     """A row to insert. `state` is None once the execution has ended."""
 
@@ -217,6 +225,8 @@ class TurnCommit:
     remembered: Sequence[Remembered] = ()
     remember_since_us: int = 0  # what came before is forgotten
     discarded: Sequence[int] = ()  # rows of executions that leave no trace: watches that were not needed
+    limits: LimitChanges | None = None
+    held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +298,15 @@ class StateStore(Protocol):
         """Name the versions whose programs are stored."""
         ...
 
+    @property
+    def limits(self) -> LimitReads:
+        """Give what holds, waits for and has spent the limits."""
+        ...
+
+    def held_back(self) -> dict[HeldBack, int]:
+        """Give from which position on each tenant's rows wait for their share."""
+        ...
+
     def commit(self, turn: TurnCommit) -> None:
         """Make the turn durable (FULL sync). After an error the caller must stop; the file decides what happened."""
         ...
@@ -307,11 +326,15 @@ class Outcome:
     code: str | None = None
     error: str | None = None
     data: Json = None
+    items: tuple[Outcome, ...] = ()  # of a batch: one a member, in order; empty: all of them ended like this
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One attempt at one action, as a connector sees it."""
+    """One attempt at one action, or at a batch of them (`members`), as a connector sees it.
+
+    A batch has an id and a key of its own, and as `raw` a JSON array of its members' records.
+    """
 
     id: str
     tenant: str
@@ -322,6 +345,8 @@ class Command:
     settings: Mapping[str, Json]  # of the connector rule; secrets are resolved
     body: Mapping[str, Json]  # the whole action record
     raw: bytes
+    errors: frozenset[str] = frozenset()  # the codes that its contract lets a receiver answer
+    members: tuple[Command, ...] = ()
 
 
 class Connector(Protocol):
@@ -352,6 +377,28 @@ class StreamConnector(Connector, Protocol):
         ...
 
 
+class Gathering(NamedTuple):
+    """Commands of one lane wait for each other: until there are `most`, or the first of them has waited `wait_us`."""
+
+    lane: str  # tenant, connector, type and key
+    most: int
+    wait_us: int
+
+
+class Places(NamedTuple):
+    """At most so many commands of one lane are on their way at a time."""
+
+    lane: str  # tenant and key
+    most: int
+
+
+class Withdrawal(NamedTuple):
+    """A command that shall not be carried out any more, if it still can be stopped."""
+
+    id: str
+    execution: str
+
+
 @dataclass(frozen=True, slots=True)
 class QueuedAction:
     """A command as it arrives at its dispatcher. It starts when no earlier one is left in its lanes and its time has come."""
@@ -368,11 +415,16 @@ class QueuedAction:
     slot: Slot
     position: int
     raw: bytes
+    gathering: Gathering | None = None
+    places: Places | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredAction:
-    """A command in the store, as it was taken out to be sent. `doubt`: an earlier attempt may have been carried out."""
+    """A command in the store, as it was taken out to be sent. `doubt`: an earlier attempt may have been carried out.
+
+    With `members` it is a batch: one call, with an id of its own; attempts are the batch's.
+    """
 
     row: int
     id: str
@@ -385,10 +437,12 @@ class StoredAction:
     slot: Slot
     position: int
     raw: bytes
+    cancelled: bool = False  # not to be sent: withdrawn before its (next) attempt
+    members: tuple[StoredAction, ...] = ()
 
 
 class Postponed(NamedTuple):
-    """An attempt that is over without an outcome: again at `due_us`."""
+    """An attempt that is over without an outcome: again at `due_us`. A member of a batch leaves it and gathers anew."""
 
     row: int
     due_us: int
@@ -406,13 +460,14 @@ class Taking(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DispatchCommit:
-    """Everything that one step of a dispatcher changes, in this order, in one transaction."""
+    """Everything that one step of a dispatcher changes, in one transaction; what is postponed comes before what is done."""
 
     now_us: int
     positions: Mapping[Slot, int] = field(default_factory=dict)
     done: Sequence[int] = ()  # rows with an outcome
     postponed: Sequence[Postponed] = ()
     arrived: Sequence[QueuedAction] = ()
+    withdrawn: Sequence[Withdrawal] = ()
     emitted: Sequence[Append] = ()
     taking: Taking | None = None
     sources: Mapping[str, str] = field(default_factory=dict)  # incarnations of the files read; the first one stored stays
@@ -442,7 +497,7 @@ class DispatchStore(Protocol):
         ...
 
     def commit(self, change: DispatchCommit) -> list[StoredAction]:
-        """Make a step durable (FULL sync); give the commands taken, marked as started unless they have expired.
+        """Make a step durable (FULL sync); give the commands taken, marked as started unless they have expired or are cancelled.
 
         After an error the caller must stop; the file decides what happened.
         """
