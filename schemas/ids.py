@@ -62,6 +62,11 @@ def action_id(execution: bytes, step: str, occurrence: int) -> bytes:
     return execution[:_TIME_BYTES] + digest.digest()
 
 
+def batch_id(members: Iterable[str]) -> str:
+    """Identify a batch by the ids of its members, in order: 32 hex digits. The same members are the same batch."""
+    return blake2b("\0".join(members).encode(), digest_size=16, person=b"batch").hexdigest()
+
+
 def wait_key(tenant: str, event: str, pairs: Iterable[tuple[str, str]]) -> int:
     """Give the key under which a wait is found: a signed 64-bit hash of what must be equal.
 
