@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.advance import Advanced, Runnable, fire, start
+from operators.advance import Advanced, Moment, Runnable, fire, start
 from operators.execution import Cause, State
 from operators.steps import make_runnable
 from schemas.decode import DecodeRules, EventFrame, decode, key_rows
@@ -144,7 +144,7 @@ def _let_time_pass(run: LocalRun, until_us: int | None) -> None:
         due_us, _, token, one = min(due, key=lambda item: item[:3])
         run.now_us = max(run.now_us, due_us)
         assert one.state is not None
-        _take(run, one, fire(one.runnable, one.tenant, one.id, one.state, token, due_us))
+        _take(run, one, fire(Moment(one.runnable, one.tenant, one.id, one.state, due_us), token))
 
 
 def _take(run: LocalRun, one: LocalExecution, advanced: Advanced | None) -> None:

@@ -14,10 +14,11 @@ import msgspec
 
 from operators.execution import Cause, Parked, State
 from schemas.commands import Command
+from schemas.effects import Abandoned, Called, Emitted, Ended, MetEvent, Unwanted, Waiting
 from schemas.errors import BrokenInvariant
 from schemas.expression.template import MissingValue
 from schemas.program import END, Program
-from schemas.records import Status, Transition
+from schemas.records import Decision, OperatorCommand, Result, Status, Transition
 
 STEPS_MAX: Final = 1_000  # of one execution in one turn
 PARK: Final = -2
@@ -45,7 +46,11 @@ class Runnable(NamedTuple):
 
 
 class Advanced(msgspec.Struct):
-    """What one input did to one execution. `state` is None once it has ended."""
+    """What one input did to one execution. `state` is None once nothing can happen to it any more.
+
+    A watch has the status `watching`, or `discarded` when it ended without having begun. A completed execution may keep a state
+    for as long as its verdict can be disproved.
+    """
 
     state: State | None
     status: Status
@@ -53,6 +58,27 @@ class Advanced(msgspec.Struct):
     timers_set: list[Parked]
     timers_gone: list[Parked]
     transitions: list[Transition]
+    waits_set: list[Waiting] = []
+    waits_gone: list[tuple[int, int]] = []  # (key, token)
+    events: list[Emitted] = []
+    calls: list[Called] = []
+    cancels: list[Unwanted] = []
+    abandoned: list[Abandoned] = []
+    ended: Ended | None = None
+
+
+class Moment(msgspec.Struct):
+    """One execution when something comes in for it. `policies` is merged into its environment while it goes on:
+
+    `policies.<name>` is a value (of a table its record, schemas/policy.py), `policies` alone a mapping from name to version.
+    """
+
+    runnable: Runnable
+    tenant: str
+    execution: bytes
+    state: State | None
+    now_us: int
+    policies: Mapping[str, Any] = {}
 
 
 class Run(msgspec.Struct):
@@ -135,9 +161,10 @@ def start(runnable: Runnable, tenant: str, execution: bytes, cause: Cause, env: 
     return _carry(run, 0, runnable.program.entry)
 
 
-def fire(runnable: Runnable, tenant: str, execution: bytes, state: State, token: int, now_us: int) -> Advanced | None:
+def fire(moment: Moment, token: int) -> Advanced | None:
     """Let a token whose time has come go on; None if it does not wait any more (a timer that was taken back)."""
-    run = _resume(runnable, tenant, execution, state, now_us)
+    runnable = moment.runnable
+    run = _resume(moment)
     parked = run.parked.pop(token, None)
     if parked is None:
         return None
@@ -151,6 +178,41 @@ def fire(runnable: Runnable, tenant: str, execution: bytes, state: State, token:
     return _carry(run, token, _after(step))
 
 
+def watch(moment: Moment, cause: Cause, env: Mapping[str, Any], trigger: int) -> Advanced | None:
+    """Watch for what an absence or a sequence (the trigger of that place) waits for; `moment.state` is None."""
+    return None
+
+
+def meet(moment: Moment, token: int, event: MetEvent) -> Advanced | None:
+    """Give an event to a token that waits for it (of whatever kind); None if it does not fit, or is waited for no more."""
+    return None
+
+
+def answer(moment: Moment, result: Result) -> Advanced | None:
+    """Take the outcome of a command; None if nothing waits for it."""
+    return None
+
+
+def decide(moment: Moment, decision: Decision) -> Advanced | None:
+    """Take a decision; one that is refused is noted, and changes nothing else. None if the door refused it."""
+    return None
+
+
+def child_ended(moment: Moment, token: int, ended: Ended) -> Advanced | None:
+    """Take the end of a called flow; None if nothing waits for it."""
+    return None
+
+
+def command(moment: Moment, order: OperatorCommand) -> Advanced | None:
+    """Do what an operator wants: cancel, skip, retry or resume; what cannot be done is noted as refused."""
+    return None
+
+
+def retract(moment: Moment, event: MetEvent) -> Advanced | None:
+    """Take back the verdict that started an execution: cancel its waits and run its on_retract steps."""
+    return None
+
+
 def _begin(
     runnable: Runnable, tenant: str, execution: bytes, started: tuple[Cause, int], now_us: int, env: dict[str, Any]
 ) -> Run:
@@ -159,8 +221,14 @@ def _begin(
     return Run(runnable, tenant, execution, execution.hex(), cause, now_us, started_us, deadline_us, env)
 
 
-def _resume(runnable: Runnable, tenant: str, execution: bytes, state: State, now_us: int) -> Run:
-    run = _begin(runnable, tenant, execution, (state.cause, state.started_us), now_us, dict(state.env))
+def _resume(moment: Moment) -> Run:
+    state = moment.state
+    if state is None:
+        raise BrokenInvariant("an execution without a state was to go on")
+    run = _begin(
+        moment.runnable, moment.tenant, moment.execution, (state.cause, state.started_us), moment.now_us, dict(state.env)
+    )
+    run.env.update(moment.policies)
     run.parked.update((parked.token, parked) for parked in state.parked)
     run.arrived.update(state.arrived)
     run.passes.update(state.passes)
@@ -219,4 +287,21 @@ def _advanced(run: Run) -> Advanced:
     return Advanced(state, run.status, run.commands, run.timers_set, run.timers_gone, run.transitions)
 
 
-__all__ = ["END", "PARK", "Advanced", "Run", "Runnable", "StepFailed", "fire", "start"]
+__all__ = [
+    "END",
+    "PARK",
+    "Advanced",
+    "Moment",
+    "Run",
+    "Runnable",
+    "StepFailed",
+    "answer",
+    "child_ended",
+    "command",
+    "decide",
+    "fire",
+    "meet",
+    "retract",
+    "start",
+    "watch",
+]

@@ -7,7 +7,7 @@ stored form is its version; a change of layout carries a line in schemas/CHANGES
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -28,12 +28,20 @@ class Cause(msgspec.Struct, frozen=True, array_like=True):
     hops: int
 
 
+ParkedKind = Literal["delay", "deadline", "result", "notice"]
+
+
 class Parked(NamedTuple):
-    """A token that waits: at which step, and until when (its timer's due time)."""
+    """A token that waits: at which step, and until when (its timer's due time).
+
+    delay, notice (a reminder or an escalation of an approval, with a token of its own): timers. deadline: a deadline. result:
+    the deadline of an awaited result, which is not set at all under the event clock.
+    """
 
     token: int
     step: int
     due_us: int
+    kind: ParkedKind = "delay"
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from operators.advance import Advanced, Runnable, fire, start
+from operators.advance import Advanced, Moment, Runnable, fire, start
 from operators.emit import Emission, Live, emit, shard_of_tenant, too_many_hops
 from operators.execution import Cause, pack, unpack
 from schemas.commands import Command
@@ -149,7 +149,7 @@ def _fire_due(pending: Pending, until_us: int) -> None:
         if live is None or live.state is None:
             continue
         now_us = timer.due_us if pending.batch.clock == "events" else pending.batch.now_us
-        _take(pending, live, fire(live.runnable, live.tenant, live.id, live.state, timer.token, now_us))
+        _take(pending, live, fire(Moment(live.runnable, live.tenant, live.id, live.state, now_us), timer.token))
 
 
 def _load(pending: Pending, timer: Timer) -> Live | None:

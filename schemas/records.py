@@ -12,7 +12,7 @@ import msgspec
 
 Json = Any  # a JSON value; the one place where records are open
 T = TypeVar("T")
-Status = Literal["running", "waiting", "closing", "completed", "failed", "cancelled"]
+Status = Literal["running", "waiting", "closing", "completed", "failed", "cancelled", "watching", "discarded"]
 ActionStatus = Literal["pending", "delivered", "failed", "unknown", "cancelled", "dead"]
 HOPS_MAX: Final = 64
 RECORD_BYTES_MAX: Final = 1 << 20  # decoding sets larger ones aside

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.sqlite import open_reader, rows
-from operators.advance import Runnable, fire, start
+from operators.advance import Moment, Runnable, fire, start
 from operators.execution import Cause, pack
 from operators.steps import make_runnable
 from schemas.decode import DecodeRules, decode, key_rows
@@ -178,9 +178,9 @@ def check_untouched(runnable: Runnable, event: dict[str, Any], env: dict[str, An
         state = advanced.state
         packed = pack(state)
         first = min(state.parked, key=lambda parked: (parked.due_us, parked.token))
-        onward = fire(runnable, event["tenant"], identity, state, first.token, first.due_us)
+        onward = fire(Moment(runnable, event["tenant"], identity, state, first.due_us), first.token)
         assert pack(state) == packed
-        again = fire(runnable, event["tenant"], identity, state, first.token, first.due_us)
+        again = fire(Moment(runnable, event["tenant"], identity, state, first.due_us), first.token)
         assert onward is not None
         assert again is not None
         assert onward.transitions == again.transitions

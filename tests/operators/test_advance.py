@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from operators.advance import Advanced, Runnable, fire, start
+from operators.advance import Advanced, Moment, Runnable, fire, start
 from operators.execution import Cause, pack, unpack
 from operators.steps import make_runnable
 from schemas.errors import StateTooNew
@@ -44,7 +44,7 @@ def _start(runnable: Runnable, **env: Any) -> Advanced:
 
 def _fire(runnable: Runnable, before: Advanced, token: int, now_us: int) -> Advanced:
     assert before.state is not None
-    after = fire(runnable, "acme", ID, unpack(pack(before.state)), token, now_us)
+    after = fire(Moment(runnable, "acme", ID, unpack(pack(before.state)), now_us), token)
     assert after is not None
     return after
 
@@ -157,7 +157,7 @@ def test_a_timer_that_was_taken_back_does_nothing() -> None:
     runnable = _program(_delay(HOUR, END))
     first = _start(runnable)
     assert first.state is not None
-    assert fire(runnable, "acme", ID, first.state, 9, NOW + HOUR) is None
+    assert fire(Moment(runnable, "acme", ID, first.state, NOW + HOUR), 9) is None
 
 
 def test_the_state_that_is_given_is_not_changed() -> None:
@@ -166,7 +166,7 @@ def test_the_state_that_is_given_is_not_changed() -> None:
     assert first.state is not None
     before = pack(first.state)
     _fire(runnable, first, 0, NOW + HOUR)
-    fire(runnable, "acme", ID, first.state, 0, NOW + HOUR)
+    fire(Moment(runnable, "acme", ID, first.state, NOW + HOUR), 0)
     assert pack(first.state) == before
 
 
@@ -187,7 +187,7 @@ def test_a_state_written_today_is_read_for_ever() -> None:
     state = unpack(stored)
     assert state.cause == CAUSE
     assert state.env == {"deal.name": "Ann", "price": Decimal("0.10")}
-    assert [tuple(one) for one in state.parked] == [(0, 1, NOW + HOUR)]
+    assert [tuple(one) for one in state.parked] == [(0, 1, NOW + HOUR, "delay")]
 
 
 STATE_1 = (
