@@ -20,9 +20,11 @@ ASK: Final = 500  # ids or rows a query
 
 _TABLES: Final = (
     "create table executions(row integer primary key, shard integer not null, id blob not null, tenant text not null, "
-    "flow text not null, version text not null, status text not null, started_us integer not null, state blob)",
+    "flow text not null, version text not null, status text not null, started_us integer not null, state blob, "
+    "parent integer, parent_token integer)",
     "create unique index executions_id on executions(id)",
 )
+_LIVE: Final = "row, shard, id, tenant, flow, version, started_us, state, parent, parent_token"
 _COLUMNS: Final = "row, shard, id, tenant, flow, version, status, started_us, state"
 
 
@@ -60,8 +62,14 @@ def create(connection: Connection) -> None:
 
 def write(connection: Connection, starts: Sequence[NewExecution], changes: Sequence[ChangedExecution]) -> None:
     """Insert and update executions, inside the caller's transaction."""
-    connection.executemany("insert into executions values (?, ?, ?, ?, ?, ?, ?, ?, ?)", starts)
+    connection.executemany("insert into executions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", starts)
     connection.executemany("update executions set status = ?2, state = ?3 where row = ?1", changes)
+
+
+def discard(connection: Connection, gone: Sequence[int]) -> None:
+    """Delete executions that leave no trace, inside the caller's transaction."""
+    if gone:
+        connection.executemany("delete from executions where row = ?", [(row,) for row in gone])
 
 
 def existing(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
@@ -74,12 +82,20 @@ def existing(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
 
 def load(connection: Connection, wanted: Sequence[int]) -> dict[int, StoredExecution]:
     """Read live executions by row."""
-    columns = "row, shard, id, tenant, flow, version, started_us, state"
     loaded: dict[int, StoredExecution] = {}
     for some in _cut(wanted):
-        query = f"select {columns} from executions where row in ({_marks(some)}) and state is not null"
+        query = f"select {_LIVE} from executions where row in ({_marks(some)}) and state is not null"
         loaded.update((found[0], StoredExecution(*found)) for found in rows(connection, query, some))
     return loaded
+
+
+def find(connection: Connection, ids: Sequence[bytes]) -> dict[bytes, StoredExecution]:
+    """Read live executions by public id."""
+    found: dict[bytes, StoredExecution] = {}
+    for some in _cut(ids):
+        query = f"select {_LIVE} from executions where id in ({_marks(some)}) and state is not null"
+        found.update((one[2], StoredExecution(*one)) for one in rows(connection, query, some))
+    return found
 
 
 def list_executions(path: Path, which: Filter, *, vfs: str | None = None) -> list[ExecutionRow]:

@@ -13,7 +13,8 @@ from uuid import uuid4
 from infra.sqlite import Connection, has_table
 from schemas.errors import StateTooNew, StorageFailed
 
-FORMATS: Final[Mapping[str, int]] = {"log": 1, "engine": 1, "dispatcher": 1}  # the newest format of each kind of file
+FORMATS: Final[Mapping[str, int]] = {"log": 1, "engine": 2, "dispatcher": 1}  # the newest format of each kind of file
+OLDEST: Final[Mapping[str, int]] = {"engine": 2}  # the oldest that is still read, where it is not the first
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +60,10 @@ def _check_format(connection: Connection, meta: Mapping[str, str], newest: int) 
         raise StateTooNew(
             f"{connection.filename}: written in format {meta['format']}, this version of Millrace reads up to {newest}; "
             "start the version that wrote it, or upgrade"
+        )
+    oldest = OLDEST.get(meta["kind"], 1)
+    if int(meta["format"]) < oldest:
+        raise StorageFailed(
+            f"{connection.filename}: written in format {meta['format']}, this version of Millrace reads from {oldest} on; "
+            "start in a fresh home (`--home`), or start the version that wrote it"
         )

@@ -8,20 +8,20 @@ Reads and emits: turns. State: the file. Cost: 2-4 µs a row of the turn, and on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from infra import executions, file_meta, log_tables, positions, seen, timers
+from infra import executions, file_meta, log_tables, positions, remembered, seen, timers, waits
 from infra.file_meta import FORMATS, Layout
 from infra.lock import FileLock
 from infra.log_tables import Registered
 from infra.seen import SeenPurge, SeenWindow
-from infra.sqlite import Connection, close, open_writer, storage_errors, transaction, value
-from infra.timers import TimerIndex
+from infra.sqlite import Connection, close, open_writer, rows, storage_errors, transaction, value
+from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
-from schemas.ports import StoredExecution, StoreMeta, Timer, TurnCommit
+from schemas.ports import Remembered, StoredExecution, StoreMeta, Timer, TurnCommit, Wait
 
 LAYOUT: Final = Layout("engine", FORMATS["engine"])
 
@@ -63,6 +63,7 @@ class SqliteStateStore:
             self.close()
             raise
         self._timers = TimerIndex(self._connection)
+        self._deadlines = TimerIndex(self._connection, DEADLINES)
 
     def meta(self) -> StoreMeta:
         """Tell where the last commit left off."""
@@ -104,6 +105,36 @@ class SqliteStateStore:
         with self._using():
             return self._timers.next_due_us()
 
+    def deadlines(self, until_us: int, limit: int) -> list[Timer]:
+        """Give the first `limit` deadlines with due_us <= until_us, in order, without taking them away."""
+        with self._using():
+            return self._deadlines.due(until_us, limit)
+
+    def next_deadline_us(self) -> int | None:
+        """Tell when the next deadline passes."""
+        with self._using():
+            return self._deadlines.next_due_us()
+
+    def waiting(self, keys: Collection[int]) -> list[Wait]:
+        """Give the waits found by any of the keys, sorted."""
+        with self._using():
+            return waits.find(self._connection, keys)
+
+    def find(self, ids: Sequence[bytes]) -> dict[bytes, StoredExecution]:
+        """Read live executions by public id; ended ones are not in the answer."""
+        with self._using():
+            return executions.find(self._connection, ids)
+
+    def remembered(self, key: int, since_us: int) -> list[Remembered]:
+        """Give the events of a key that came at or after a time, the latest first."""
+        with self._using():
+            return remembered.find(self._connection, key, since_us)
+
+    def versions(self) -> list[str]:
+        """Name the versions whose programs are stored."""
+        with self._using():
+            return [version for (version,) in rows(self._connection, "select version from programs order by version")]
+
     def commit(self, turn: TurnCommit) -> None:
         """Make the turn durable (FULL sync). After an error the caller must stop; the file decides what happened."""
         with self._using():
@@ -114,6 +145,7 @@ class SqliteStateStore:
                 self._broken = error
                 raise
             self._timers.committed(turn.timers_gone, turn.timers_set, turn.now_us)
+            self._deadlines.committed(turn.deadlines_gone, turn.deadlines_set, turn.now_us)
 
     def drop_before(self, day: int, readers: Sequence[Registered]) -> list[int]:
         """Drop days before `day` (YYYYMMDD) of what was emitted that every reader has read; give the days dropped."""
@@ -130,7 +162,11 @@ class SqliteStateStore:
         self._stand_at(turn)
         connection.executemany("insert into programs values (?, ?) on conflict do nothing", turn.programs)
         executions.write(connection, turn.starts, turn.changes)
+        executions.discard(connection, turn.discarded)
         self._timers.write(turn.timers_gone, turn.timers_set, turn.now_us)
+        self._deadlines.write(turn.deadlines_gone, turn.deadlines_set, turn.now_us)
+        waits.write(connection, turn.waits_gone, turn.waits_set)
+        remembered.write(connection, turn.remembered, turn.remember_since_us)
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
         self._purge.run(turn.now_us, turn.seen)
         positions.write(connection, turn.positions, turn.sources)
@@ -173,7 +209,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
             file_meta.make(connection, LAYOUT, {}, incarnation)
             for statement in _TABLES:
                 connection.execute(statement)
-            for part in (executions, timers, seen, positions, log_tables):
+            for part in (executions, timers, waits, remembered, seen, positions, log_tables):
                 part.create(connection)
     with storage_errors(connection.filename):
         meta = file_meta.read(connection, LAYOUT)

@@ -1,6 +1,6 @@
-"""Pending timers: on the disk in buckets of time, in memory only those whose bucket has begun.
+"""Pending timers, delays and deadlines alike: on the disk in buckets of time, in memory only those whose bucket has begun.
 
-State: (bucket, execution, token) rows, so that insertion does not slow down with their number (random keys cost a factor of
+State: (bucket, execution, token, due) rows, so that insertion does not slow down with their number (random keys cost a factor of
 five), and a heap of the loaded buckets. A timer goes into a bucket of a minute, an hour or a day, by how far off it is: were
 all of a minute, delays spread over weeks would touch a page of their own each, at eight times the cost.
 Cost: a few µs a timer; memory for the buckets that have begun, whatever the number pending. The heap changes only after the
@@ -20,22 +20,26 @@ MINUTE_US: Final = 60_000_000
 MINUTES_WITHIN_US: Final = 3_600_000_000  # timers closer than this go into buckets of a minute,
 HOURS_WITHIN_US: Final = 2 * 86_400_000_000  # closer than this of an hour, others of a day
 
-_TABLE: Final = """create table timers(
+TIMERS: Final = "timers"
+DEADLINES: Final = "deadlines"
+_TABLE: Final = """create table {}(
     bucket integer not null, execution integer not null, token integer not null, due_us integer not null,
-    primary key (bucket, execution, token)) without rowid"""
+    primary key (bucket, execution, token, due_us)) without rowid"""
 
 
 def create(connection: Connection) -> None:
-    """Make the table, inside the caller's transaction."""
-    connection.execute(_TABLE)
+    """Make the tables, inside the caller's transaction."""
+    for table in (TIMERS, DEADLINES):
+        connection.execute(_TABLE.format(table))
 
 
 class TimerIndex:
-    """The timers of one store in the order (due_us, execution, token)."""
+    """The timers (or deadlines: `table`) of one store in the order (due_us, execution, token)."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, table: str = TIMERS) -> None:
         """Load nothing yet: a million pending timers open as fast as none."""
         self._connection = connection
+        self._table = table
         self._loaded = -(1 << 62)  # every bucket up to this one is in memory
         self._next: int | None = None  # the first bucket behind it that holds a timer
         self._stale = True  # whether that has to be read again
@@ -46,11 +50,11 @@ class TimerIndex:
     def write(self, gone: Iterable[Timer], timers: Iterable[Timer], now_us: int) -> None:
         """Take timers away, then set timers, inside the caller's transaction; memory follows with `committed`."""
         self._connection.executemany(
-            "delete from timers where bucket in (?, ?, ?) and execution = ? and token = ? and due_us = ?",
+            f"delete from {self._table} where bucket in (?, ?, ?) and execution = ? and token = ? and due_us = ?",
             [(*_buckets(due_us), execution, token, due_us) for due_us, execution, token in gone],
         )
         self._connection.executemany(
-            "insert into timers values (?, ?, ?, ?)",
+            f"insert into {self._table} values (?, ?, ?, ?)",
             sorted((_bucket(due_us, now_us), execution, token, due_us) for due_us, execution, token in timers),
         )
 
@@ -99,11 +103,11 @@ class TimerIndex:
     def _load_up_to(self, at_us: int | None) -> bool:
         """Load the next bucket if it begins by a time (None: whenever it begins); tell whether it did."""
         if self._stale:
-            self._next = value(self._connection, "select min(bucket) from timers where bucket > ?", (self._loaded,))
+            self._next = value(self._connection, f"select min(bucket) from {self._table} where bucket > ?", (self._loaded,))
             self._stale = False
         if self._next is None or (at_us is not None and (self._next >> 2) * MINUTE_US > at_us):
             return False
-        query = "select due_us, execution, token from timers where bucket = ?"
+        query = f"select due_us, execution, token from {self._table} where bucket = ?"
         self._heap += rows(self._connection, query, (self._next,))
         heapify(self._heap)
         self._loaded, self._stale = self._next, True

@@ -14,8 +14,8 @@ from infra.executions import Filter, count_by_status, list_executions, show_exec
 from infra.seen import SeenWindow
 from infra.sqlite import open_writer
 from infra.state_store import SqliteStateStore
-from schemas.errors import BrokenInvariant, Fatal, StateTooNew
-from schemas.ports import Append, ChangedExecution, NewExecution, Slot, StoredExecution, Timer, TurnCommit
+from schemas.errors import BrokenInvariant, Fatal, StateTooNew, StorageFailed
+from schemas.ports import Append, ChangedExecution, NewExecution, Remembered, Slot, StoredExecution, Timer, TurnCommit, Wait
 
 NOW_US = 1_700_000_000_000_000
 SLOT = Slot("ingress.db", "crm.events", 3)
@@ -62,6 +62,56 @@ def test_a_turn_is_there_after_opening_again(tmp_path: Path) -> None:
     assert [chunk.records for chunk in reader.poll(10)] == [[b"did", b"done"]]
     reader.close()
     store.close()
+
+
+def test_waits_are_found_by_key_and_deadlines_come_in_order(tmp_path: Path) -> None:
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    waits = [Wait(-5, 2, 1), Wait(7, 1, 0), Wait(7, 3, 2)]
+    deadlines = [Timer(NOW_US + 9, 1, 0), Timer(NOW_US + 4, 3, 2)]
+    store.commit(replace(turn(1), waits_set=waits[::-1], deadlines_set=deadlines, timers_set=[Timer(NOW_US + 1, 1, 0)]))
+    store.commit(replace(turn(2), waits_gone=[waits[2]], deadlines_gone=[deadlines[0]]))
+    store.close()
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    assert store.waiting({7, 8, -5}) == waits[:2]
+    assert store.waiting(range(2_000)) == [waits[1]]
+    assert (store.next_deadline_us(), store.next_due_us()) == (NOW_US + 4, NOW_US + 1)
+    assert store.deadlines(NOW_US + 9, 10) == [deadlines[1]]
+    store.close()
+
+
+def test_timers_of_one_token_stand_side_by_side(store: SqliteStateStore) -> None:
+    reminders = [Timer(NOW_US + hours * 3_600_000_000, 1, 0) for hours in (4, 4 * 24, 5 * 24)]
+    store.commit(replace(turn(1), timers_set=reminders))
+    assert store.due(NOW_US << 1, 10) == reminders
+
+
+def test_what_came_before_is_remembered_for_its_time(store: SqliteStateStore) -> None:
+    hour_us = 3_600_000_000
+    came = [Remembered(7, NOW_US + at * hour_us, at, b"e%d" % at) for at in range(4)]
+    store.commit(replace(turn(1), remembered=[*came, Remembered(8, NOW_US, 0, b"other")]))
+    assert store.remembered(7, NOW_US + hour_us) == [came[3], came[2], came[1]]
+    store.commit(replace(turn(2), remember_since_us=NOW_US + 2 * hour_us))
+    assert store.remembered(7, 0) == [came[3], came[2]]
+    assert store.remembered(9, 0) == store.remembered(8, 0) == []
+
+
+def test_live_executions_are_found_by_public_id_and_watches_leave_no_trace(store: SqliteStateStore) -> None:
+    called = new(2)._replace(parent=1, parent_token=5)
+    store.commit(replace(turn(1), starts=[new(1), called, new(3, "completed"), new(4)], programs=[("v2", b""), ("v1", b"")]))
+    found = store.find([new(row).id for row in (2, 3, 9)])
+    assert found == {called.id: StoredExecution(2, 2, called.id, "acme", "onboarding", "v1", NOW_US, b"state 2", 1, 5)}
+    assert store.versions() == ["v1", "v2"]
+    store.commit(replace(turn(2), discarded=[4]))
+    assert store.existing([new(4).id, new(3).id]) == {new(3).id}
+
+
+def test_a_file_of_a_format_before_the_first_release_says_what_to_do(tmp_path: Path) -> None:
+    SqliteStateStore(tmp_path / "engine-0.db").close()
+    connection = open_writer(tmp_path / "engine-0.db")
+    connection.execute("update meta set value = '1' where key = 'format'")
+    connection.close()
+    with pytest.raises(StorageFailed, match=r"written in format 1, .* reads from 2 on; start in a fresh home"):
+        SqliteStateStore(tmp_path / "engine-0.db")
 
 
 def test_the_cli_sees_executions_beside_the_running_engine(store: SqliteStateStore) -> None:
@@ -112,9 +162,9 @@ def test_a_turn_that_breaks_a_key_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_the_state_of_a_newer_version_is_refused_with_both_versions(tmp_path: Path) -> None:
     SqliteStateStore(tmp_path / "engine-0.db").close()
     connection = open_writer(tmp_path / "engine-0.db")
-    connection.execute("update meta set value = '2' where key = 'format'")
+    connection.execute("update meta set value = '3' where key = 'format'")
     connection.close()
-    with pytest.raises(StateTooNew, match="written in format 2, this version of Millrace reads up to 1"):
+    with pytest.raises(StateTooNew, match="written in format 3, this version of Millrace reads up to 2"):
         SqliteStateStore(tmp_path / "engine-0.db")
 
 

@@ -1,0 +1,44 @@
+"""Waits by their key: which executions an event may meet.
+
+State: (key, execution, token) rows and nothing else, 20 bytes each; none in memory, so a million waits open as fast as none.
+Cost: one look-up a key asked; keys are hashes, so rows go in and out sorted by key, that neighbours share a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from infra.sqlite import Connection, rows
+from schemas.ports import Wait
+
+ASK: Final = 500  # keys a query
+
+_TABLE: Final = """create table waits(
+    key integer not null, execution integer not null, token integer not null,
+    primary key (key, execution, token)) without rowid"""
+
+
+def create(connection: Connection) -> None:
+    """Make the table, inside the caller's transaction."""
+    connection.execute(_TABLE)
+
+
+def write(connection: Connection, gone: Sequence[Wait], opened: Sequence[Wait]) -> None:
+    """Take waits away, then add waits, inside the caller's transaction."""
+    if gone:
+        connection.executemany("delete from waits where key = ? and execution = ? and token = ?", sorted(gone))
+    if opened:
+        connection.executemany("insert into waits values (?, ?, ?)", sorted(opened))
+
+
+def find(connection: Connection, keys: Collection[int]) -> list[Wait]:
+    """Give the waits of any of the keys, sorted."""
+    asked = sorted(keys)
+    found: list[Wait] = []
+    for at in range(0, len(asked), ASK):
+        some = asked[at : at + ASK]
+        marks = ", ".join("?" * len(some))
+        query = f"select key, execution, token from waits where key in ({marks}) order by key, execution, token"
+        found.extend(map(Wait._make, rows(connection, query, some)))
+    return found
