@@ -18,8 +18,23 @@ from schemas.expression.functions.table import FUNCTIONS
 from schemas.expression.operators import near_name
 from schemas.expression.pattern import read_pattern
 from schemas.expression.print import print_tree
-from schemas.expression.scope import Scope, resolve
-from schemas.expression.tree import And, Arith, Call, Compare, Constant, Field, ListOf, Matches, Negate, Not, Or, Path, Tree
+from schemas.expression.scope import Scope, policy_term, resolve
+from schemas.expression.tree import (
+    And,
+    Arith,
+    Call,
+    Compare,
+    Constant,
+    Field,
+    ListOf,
+    Lookup,
+    Matches,
+    Negate,
+    Not,
+    Or,
+    Path,
+    Tree,
+)
 from schemas.expression.types import ANY, BOOL, STRING, Type
 from schemas.expression.walk import children, keys, nodes
 
@@ -123,8 +138,25 @@ class _Checker:
                     self.findings.append(Finding("maybe-missing-branch", message, at, "warning"))
 
     def path(self, tree: Path) -> Tree:
-        """Resolve."""
+        """Resolve; the key of a policy is the one index that may be computed."""
+        if tree.root == "policies" and len(tree.parts) == 2 and policy_term(tree, self._scope).key is not None:
+            return self._policy_at(tree)
         return resolve(tree, self._scope)
+
+    def _policy_at(self, tree: Path) -> Tree:
+        term = policy_term(tree, self._scope)
+        written = tree.parts[1]
+        item = self.typed(Constant(written, STRING, tree.at) if isinstance(written, str) else written)
+        if is_broken(item):
+            return Constant("", BROKEN, tree.at)
+        found = adapt(item, term.key or STRING)
+        if found is None:
+            wanted, key = named(term.key or STRING), f"policies.{tree.parts[0]}"
+            raise ExpressionError(
+                "type-mismatch", f"{shown(item)} is {named(type_of(item))}; {key} wants {wanted} as key", item.at
+            )
+        of = optional(term.value, when=type_of(found).optional)
+        return Lookup(f"policies.{tree.parts[0]}", found, type=of, at=tree.at)
 
     def connective(self, tree: And | Or) -> Tree:
         """Want conditions."""

@@ -19,7 +19,8 @@ from schemas.expression.fit import type_of
 from schemas.expression.functions.table import FUNCTIONS
 from schemas.expression.literals import INT_MIN, TIME_MAX_US
 from schemas.expression.pattern import read_pattern
-from schemas.expression.rows import compile_row, constant_value
+from schemas.expression.rows import bound_values, compile_row, constant_value
+from schemas.expression.shape import is_long
 from schemas.expression.tree import (
     And,
     Arith,
@@ -29,6 +30,7 @@ from schemas.expression.tree import (
     Convert,
     Field,
     ListOf,
+    Lookup,
     Matches,
     Negate,
     Not,
@@ -161,6 +163,9 @@ class _Builder:
         return found.fill_null(value=False)
 
     def _in(self, item: Tree, of: Tree) -> pl.Expr | None:
+        if isinstance(of, ListOf) and is_long(of) and type_of(item).name in _LISTED:
+            known = pl.Series(compile_row(of)({}), dtype=dtype_of(type_of(item)))
+            return self.value(item).is_in(known).fill_null(value=False)
         if isinstance(of, ListOf):
             return reduce(lambda one, two: one | two, [self._test("==", item, each) for each in of.items], _NO)
         if type_of(item).name not in _LISTED or not isinstance(of, Field):
@@ -224,6 +229,18 @@ class _Builder:
             return _FORMS[tree.name](self, tree)
         column = FUNCTIONS[tree.name].column
         return None if column is None else column(tree, [self.value(arg) for arg in tree.args])
+
+    def lookup(self, tree: Lookup) -> pl.Expr | None:
+        """Give the values of a keyed policy by replacing the keys."""
+        if tree.default is None or tree.type.name not in _SCALARS:
+            return None
+        known, dtype, item = bound_values(tree), dtype_of(tree.type), self.value(tree.item)
+        found = literal(known.default, tree.type)
+        if known.values:
+            old = pl.Series(list(known.values), dtype=dtype_of(type_of(tree.item)))
+            new = pl.Series(list(known.values.values()), dtype=dtype)
+            found = item.replace_strict(old, new, default=found, return_dtype=dtype)
+        return pl.when(item.is_not_null()).then(found)
 
     def exists(self, tree: Call) -> pl.Expr:
         """Give whether a value is there."""
@@ -294,5 +311,6 @@ _BUILDERS = cast(
         ListOf: _Builder.items,
         Convert: _Builder.conversion,
         Call: _Builder.call,
+        Lookup: _Builder.lookup,
     },
 )

@@ -1,4 +1,4 @@
-"""A keyed policy as expressions hold it: a value by key, and one for every other key."""
+"""Policies as expressions see them: their types, and a keyed one's values by key, with one for every other key."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+
+from schemas.expression.types import Type
 
 
 class Keyed(msgspec.Struct, frozen=True):
@@ -17,3 +19,10 @@ class Keyed(msgspec.Struct, frozen=True):
     def at(self, key: Any) -> Any:
         """Give the value of a key that is there; the default covers the stranger."""
         return self.values.get(key, self.default)
+
+
+class PolicyTerm(msgspec.Struct, frozen=True):
+    """The type of `policies.<name>`, or of `policies.<name>[key]` where it has a key."""
+
+    value: Type
+    key: Type | None = None

@@ -15,6 +15,7 @@ from schemas.expression.tree import (
     Convert,
     Field,
     ListOf,
+    Lookup,
     Matches,
     Negate,
     Not,
@@ -147,5 +148,6 @@ _PRINTERS: Final[dict[type, Callable[[Any], str]]] = {
     Negate: _negate,
     ListOf: _list,
     Call: _call,
+    Lookup: lambda tree: f"{tree.key}[{print_tree(tree.item)}]",
     Convert: lambda tree: print_tree(tree.item),
 }

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from schemas.expression.fit import type_of
 from schemas.expression.functions.conversions import reader
 from schemas.expression.functions.table import FUNCTIONS
+from schemas.expression.keyed import Keyed
 from schemas.expression.numbers import BY_TYPE, negated
 from schemas.expression.pattern import searcher
 from schemas.expression.tree import (
@@ -25,6 +26,7 @@ from schemas.expression.tree import (
     Convert,
     Field,
     ListOf,
+    Lookup,
     Matches,
     Negate,
     Not,
@@ -222,6 +224,24 @@ def converter(have: Type, want: Type) -> Step:
     return reader(want)
 
 
+def _lookup(tree: Lookup) -> Row:
+    item, key = compile_row(tree.item), tree.key
+    if tree.default is not None:
+        return _strict(item, bound_values(tree).at)
+
+    def run(env: Env) -> Any:
+        asked, keyed = item(env), env.get(key)
+        return None if asked is None or keyed is None else keyed.at(asked)
+
+    return run
+
+
+def bound_values(tree: Lookup) -> Keyed:
+    """Give the values that a lookup carries, as rows hold them."""
+    values = {constant_value(key): compile_row(value)({}) for key, value in tree.values}
+    return Keyed(values, None if tree.default is None else compile_row(tree.default)({}))
+
+
 def _call(tree: Call) -> Row:
     args = [compile_row(arg) for arg in tree.args]
     if tree.name in _FORMS:
@@ -275,5 +295,6 @@ _COMPILERS = cast(
         ListOf: _list,
         Convert: _convert,
         Call: _call,
+        Lookup: _lookup,
     },
 )

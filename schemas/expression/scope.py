@@ -1,4 +1,4 @@
-"""What names mean: data fields of the trigger event, bindings, and the roots event, execution and trigger."""
+"""What names mean: data fields of the trigger event, bindings, and the roots (event, execution, trigger, inputs, ...)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from schemas.expression.findings import ExpressionError
 from schemas.expression.fit import named, optional, present
+from schemas.expression.keyed import PolicyTerm
 from schemas.expression.print import print_tree
 from schemas.expression.tree import Constant, Field, Path, Tree
 from schemas.expression.types import ANY, INT, STRING, TIMESTAMP, Type
@@ -36,14 +37,17 @@ EXECUTION: Final[Mapping[str, Type]] = {
     "attempt": INT,
 }
 TRIGGER: Final[Mapping[str, Type]] = {"name": STRING}
-_LATER: Final[Mapping[str, str]] = {
-    "policies": "policies are not built yet; write the value itself",
-    "secrets": "secrets are not built yet; put the credential into the connector's settings",
-    "window": "windows are not built yet; start the flow by single events",
-    "schedule": "schedules are not built yet; start the flow by an event",
-    "after": "'after' is not built yet; start the flow by an event",
-    "inputs": "inputs are not built yet; start the flow by an event",
-    "error": "'error' stands in on_error steps, which are not built yet",
+ERROR: Final = Type(
+    "record",
+    fields=(("code", STRING), ("step", STRING), ("message", STRING), ("compensated", Type("list", item=STRING))),
+)
+SCHEDULE: Final = Type("record", fields=(("slot", TIMESTAMP), ("zone", STRING)))
+_ABSENT: Final[Mapping[str, str]] = {
+    "window": "'window' is bound by a trigger with a window, and there is none here; add one, or read the event itself",
+    "schedule": "'schedule' is bound by a trigger with a schedule, and there is none here; add one, or read event.time",
+    "after": "'after' is bound by a trigger after other flows, and there is none here; add one",
+    "inputs": "this flow has no inputs; declare them under inputs, each with its type",
+    "error": "'error' is bound in on_error steps alone; move this into them",
 }
 
 
@@ -61,6 +65,9 @@ class Scope:
     event: str = ""
     steps: bool = True
     known: frozenset[str] = frozenset()
+    roots: Mapping[str, Type] = field(default_factory=dict)  # records of inputs, window, schedule, after, error, as far as bound
+    policies: Mapping[str, PolicyTerm] = field(default_factory=dict)
+    secrets: bool = False  # whole values may be references to secrets
 
 
 Part = str | int
@@ -95,8 +102,14 @@ def _start(path: Path, parts: list[Part], scope: Scope) -> Field:
         return _event(path, parts, scope)
     if path.root in ("execution", "trigger"):
         return _of_run(path, parts, scope)
-    if path.root in _LATER:
-        raise ExpressionError("not-built", f"'{print_tree(path)}': {_LATER[path.root]}", path.at)
+    if path.root in scope.roots:
+        return _of_root(path, parts, scope.roots[path.root])
+    if path.root == "policies":
+        return _of_policy(path, parts, scope)
+    if path.root == "secrets":
+        raise secret_inside(path)
+    if path.root in _ABSENT:
+        raise ExpressionError("unknown-field", f"'{print_tree(path)}': {_ABSENT[path.root]}", path.at)
     return _of_data(path, [path.root, *parts], scope)
 
 
@@ -113,6 +126,52 @@ def _rooted(path: Path, parts: list[Part], fields: Mapping[str, Type]) -> Field:
     if name not in fields:
         raise _unknown(path, f"{path.root}.{name}", [f"{path.root}.{known}" for known in fields], path.root)
     return _reach(path, f"{path.root}.{name}", fields[name], parts[1:])
+
+
+def _of_root(path: Path, parts: list[Part], of: Type) -> Field:
+    """Take the key from under a root: one name, under `after` the flow and one of what is known of its end."""
+    names, maybe = [path.root], of.optional
+    while of.name == "record" and len(names) < (3 if path.root == "after" else 2):
+        fields, name = dict(of.fields), str(parts[0]) if parts else ""
+        if not name:
+            some = ", ".join(f"{'.'.join(names)}.{known}" for known in fields)
+            raise ExpressionError("unknown-field", f"'{print_tree(path)}' is not one value; write one of {some}", path.at)
+        if name not in fields:
+            text = ".".join([*names, name])
+            raise _unknown(path, text, [f"{'.'.join(names)}.{known}" for known in fields], ".".join(names))
+        of, parts = fields[name], parts[1:]
+        names.append(name)
+        maybe = maybe or of.optional
+    return _reach(path, ".".join(names), optional(of, when=maybe), parts)
+
+
+def policy_term(path: Path, scope: Scope) -> PolicyTerm:
+    """Give what is known of a policy that a path names; raises ExpressionError."""
+    name = path.parts[0] if path.parts and isinstance(path.parts[0], str) else ""
+    found = scope.policies.get(name)
+    if found is not None:
+        return found
+    near = get_close_matches(name, scope.policies, 1)
+    hint = f"did you mean 'policies.{near[0]}'?" if near else f"write a document policy: {name}, or deploy it first"
+    some = f" ({', '.join(list(scope.policies)[:_SHOWN_MAX])})" if scope.policies else ""
+    shown = f"'{name}' is no policy with a value" if name else "'policies' alone is no value"
+    raise ExpressionError("unknown-policy", f"{shown}{some}; {hint if name else 'write policies.NAME'}", path.at)
+
+
+def _of_policy(path: Path, parts: list[Part], scope: Scope) -> Field:
+    term = policy_term(path, scope)
+    key = f"policies.{parts[0]}"
+    if term.key is not None:
+        raise ExpressionError("bad-path", f"'{key}' has a value for each key; write {key}[...]", path.at)
+    return _reach(path, key, term.value, parts[1:])
+
+
+def secret_inside(path: Path) -> ExpressionError:
+    """Say that a secret has no value that could be read."""
+    text = (
+        f"'{print_tree(path)}' is passed by reference and never read; write it as the whole of one value in 'with' of an action"
+    )
+    return ExpressionError("secret-in-expression", text, path.at)
 
 
 def _event(path: Path, parts: list[Part], scope: Scope) -> Field:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from schemas.expression.functions.table import FUNCTIONS
-from schemas.expression.tree import Call, Constant, Param, Tree
-from schemas.expression.walk import rebuild
+from schemas.expression.tree import Call, Constant, ListOf, Param, Tree
+from schemas.expression.walk import rebuild, without_places
+
+LISTED_MAX: Final = 16  # constants of a list that become parameters; a longer list is part of the shape
+
+
+def is_long(tree: ListOf) -> bool:
+    """Tell whether a list of constants is looked through as a whole."""
+    return len(tree.items) > LISTED_MAX and all(isinstance(item, Constant) for item in tree.items)
 
 
 def shape(tree: Tree) -> tuple[Tree, tuple[Constant, ...]]:
@@ -22,6 +31,8 @@ def _shaped(tree: Tree, taken: list[Constant]) -> Tree:
     if isinstance(tree, Constant):
         taken.append(msgspec.structs.replace(tree, at=0))
         return Param(len(taken) - 1, tree.type)
+    if isinstance(tree, ListOf) and is_long(tree):
+        return without_places(tree)
     if isinstance(tree, Call) and FUNCTIONS[tree.name].static:
         return _shaped_call(tree, taken)
     return msgspec.structs.replace(rebuild(tree, lambda part: _shaped(part, taken)), at=0)

@@ -25,10 +25,11 @@ from schemas.expression.render import renderer
 from schemas.expression.rows import compile_row
 from schemas.expression.scope import Scope
 from schemas.expression.template_text import joined, text_parts
-from schemas.expression.tree import Tree
+from schemas.expression.tree import Path, Tree
 from schemas.expression.type_text import print_type
 from schemas.expression.types import ANY, STRING, Type
 from schemas.expression.walk import keys, without_places
+from schemas.expression.words import NAME
 
 
 class Value(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -64,6 +65,7 @@ class Items(msgspec.Struct, frozen=True, tag=True, array_like=True):
 Template = Value | Whole | Text | Record | Items
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")
 _READ: Final = msgspec.json.Decoder(float_hook=Decimal)
+REFERENCE: Final = "$secret"  # {"$secret": name} stands for a secret in the parameters of a command
 _NESTING_MAX: Final = 30
 _NO_TEXT: Final = frozenset(["list", "record", "float"])
 _TEXT_WANTED: Final = frozenset(["any", "string", "one_of"])
@@ -215,8 +217,23 @@ def _check_value(template: Value, want: Type | None, path: Place) -> ElaboratedT
 
 
 def _check_whole(template: Whole, scope: Scope, want: Type | None, path: Place) -> ElaboratedTemplate:
+    if isinstance(template.tree, Path) and template.tree.root == "secrets" and scope.secrets:
+        return _check_secret(template.tree, want, path)
     found = elaborate(template.tree, scope, want)
     return ElaboratedTemplate(Whole(found.tree), found.type, _placed(found.findings, path))
+
+
+def _check_secret(tree: Path, want: Type | None, path: Place) -> ElaboratedTemplate:
+    """Leave a reference: the value is put in by what carries the command out, and is stored nowhere."""
+    name = tree.parts[0] if len(tree.parts) == 1 else ""
+    reference = _value({REFERENCE: str(name)}, path)
+    findings = []
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        findings.append(Finding("bad-path", f"'{print_tree(tree)}' names no secret; write secrets.NAME", tree.at, "error", path))
+    if want is not None and want.name not in _TEXT_WANTED:
+        message = f"a secret is a string and {named(present(want))} is wanted"
+        findings.append(Finding("type-mismatch", message, tree.at, "error", path))
+    return ElaboratedTemplate(reference, STRING, tuple(findings))
 
 
 def _check_text(template: Text, scope: Scope, want: Type | None, path: Place) -> ElaboratedTemplate:

@@ -132,6 +132,21 @@ class Call(Node, frozen=True):
     at: int = 0
 
 
+class Lookup(Node, frozen=True):
+    """The value of a keyed policy at a computed key; missing where the key is.
+
+    Unbound, it asks the Keyed in the environment under `key` ("policies.sla"). Bound (there is a default), it carries the values
+    itself, as pairs of a constant and a constant or a list of constants.
+    """
+
+    key: str
+    item: Tree
+    values: tuple[tuple[Constant, Tree], ...] = ()
+    default: Tree | None = None
+    type: Type = ANY
+    at: int = 0
+
+
 class Convert(Node, frozen=True):
     """A conversion that elaboration put in (int to decimal or float; any read as `type`)."""
 
@@ -140,4 +155,4 @@ class Convert(Node, frozen=True):
     at: int = 0
 
 
-Tree = Constant | Param | Path | Field | And | Or | Not | Compare | Matches | Arith | Negate | ListOf | Call | Convert
+Tree = Constant | Param | Path | Field | And | Or | Not | Compare | Matches | Arith | Negate | ListOf | Call | Lookup | Convert

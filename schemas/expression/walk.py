@@ -6,14 +6,30 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from schemas.expression.tree import And, Arith, Call, Compare, Convert, Field, ListOf, Matches, Negate, Not, Or, Param, Path, Tree
+from schemas.expression.tree import (
+    And,
+    Arith,
+    Call,
+    Compare,
+    Convert,
+    Field,
+    ListOf,
+    Lookup,
+    Matches,
+    Negate,
+    Not,
+    Or,
+    Param,
+    Path,
+    Tree,
+)
 
 
 def children(tree: Tree) -> tuple[Tree, ...]:
     """Give the direct parts of a node, in the order of the text."""
     if isinstance(tree, And | Or | ListOf):
         return tree.items
-    if isinstance(tree, Not | Negate | Convert):
+    if isinstance(tree, Not | Negate | Convert | Lookup):
         return (tree.item,)
     if isinstance(tree, Compare | Arith):
         return (tree.left, tree.right)
@@ -30,7 +46,7 @@ def rebuild(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
     """Copy a node with each direct part changed."""
     if isinstance(tree, And | Or | ListOf):
         return msgspec.structs.replace(tree, items=tuple(change(item) for item in tree.items))
-    if isinstance(tree, Not | Negate | Convert):
+    if isinstance(tree, Not | Negate | Convert | Lookup):
         return msgspec.structs.replace(tree, item=change(tree.item))
     if isinstance(tree, Compare | Arith):
         return msgspec.structs.replace(tree, left=change(tree.left), right=change(tree.right))
@@ -68,4 +84,5 @@ def depth_of(tree: Tree) -> int:
 def keys(tree: Tree) -> frozenset[str]:
     """Give the environment keys that an elaborated tree reads (parameters as p0, p1, ...)."""
     fields = {node.key for node in nodes(tree) if isinstance(node, Field)}
-    return frozenset(fields | {f"p{node.index}" for node in nodes(tree) if isinstance(node, Param)})
+    asked = {node.key for node in nodes(tree) if isinstance(node, Lookup) and node.default is None}
+    return frozenset(fields | asked | {f"p{node.index}" for node in nodes(tree) if isinstance(node, Param)})

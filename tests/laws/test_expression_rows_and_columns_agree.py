@@ -11,6 +11,7 @@ import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.expression.bind import bind
 from schemas.expression.check import elaborate
 from schemas.expression.column_types import dtype_of
 from schemas.expression.columns import condition, value
@@ -20,11 +21,12 @@ from schemas.expression.rows import compile_row, constant_value
 from schemas.expression.shape import shape
 from schemas.expression.tree import Tree
 from schemas.expression.types import BOOL
-from schemas.expression.walk import depth_of, size_of, without_places
+from schemas.expression.walk import depth_of, keys, size_of, without_places
 from tests.laws.typed_trees import (
     COMPOUND,
     DECIMALS,
     FLOATS,
+    IN_FORCE,
     INTS,
     PATTERNS,
     SCHEMA,
@@ -85,9 +87,9 @@ ONE = {
 def agree(text: str, frame: pl.DataFrame) -> None:
     found = elaborate(parse(text), SCOPE)
     assert found.ok, (text, found.findings)
-    got = frame.with_columns(found=value(found.tree, frame.schema))["found"].to_list()
+    got = frame.with_columns(found=value(bind(found.tree, IN_FORCE), frame.schema))["found"].to_list()
     run = compile_row(found.tree)
-    expected = [run(row) for row in frame.to_dicts()]
+    expected = [run(row | IN_FORCE) for row in frame.to_dicts()]
     assert len(got) == len(expected)
     different = [triple for triple in zip(frame.to_dicts(), got, expected, strict=True) if not same(*triple[1:])]
     assert not different, (text, different[:3])
@@ -132,9 +134,9 @@ def test_conditions_agree_and_are_never_missing(tree: Tree, drawn: Drawn) -> Non
     assert found.ok, (print_tree(tree), found.findings)
     frame, rows = built(*drawn)
     run = compile_row(found.tree)
-    got = frame.select(found=condition(found.tree, frame.schema))["found"]
+    got = frame.select(found=condition(bind(found.tree, IN_FORCE), frame.schema))["found"]
     assert got.dtype == pl.Boolean
-    assert got.to_list() == [bool(run(row)) for row in rows], print_tree(tree)
+    assert got.to_list() == [bool(run(row | IN_FORCE)) for row in rows], print_tree(tree)
 
 
 @QUICK
@@ -144,8 +146,8 @@ def test_values_agree(tree: Tree, drawn: Drawn) -> None:
     assert found.ok, (print_tree(tree), found.findings)
     frame, rows = built(*drawn)
     run = compile_row(found.tree)
-    got = frame.with_columns(found=value(found.tree, frame.schema))["found"].to_list()
-    expected = [run(row) for row in rows]
+    got = frame.with_columns(found=value(bind(found.tree, IN_FORCE), frame.schema))["found"].to_list()
+    expected = [run(row | IN_FORCE) for row in rows]
     if found.type.name == "float":
         expected = [None if one is None else float(one) for one in expected]
     assert all(map(same, got, expected)), (print_tree(tree), got, expected)
@@ -154,7 +156,7 @@ def test_values_agree(tree: Tree, drawn: Drawn) -> None:
 @settings(max_examples=80, deadline=None)
 @given(trees("bool", 2), frames)
 def test_a_shape_with_its_parameters_is_the_condition(tree: Tree, drawn: Drawn) -> None:
-    typed = elaborate(tree, SCOPE, BOOL).tree
+    typed = bind(elaborate(tree, SCOPE, BOOL).tree, IN_FORCE)
     shaped, constants = shape(typed)
     frame, rows = built(*drawn)
     params = {f"p{place}": constant_value(constant) for place, constant in enumerate(constants)}
@@ -189,3 +191,37 @@ def test_what_holds_values_of_no_contract_agrees_too() -> None:
         'if(exists(a.lines), a.xs, a.xs) == "a"',
     ]:
         agree(text, frame)
+
+
+def test_a_bound_condition_is_the_condition_with_its_policies_beside_the_row() -> None:
+    texts = ["a.i > policies.few", "a.i > policies.by_word[a.s]", "policies.sla[a.xs] > a.u", "a.s in policies.words"]
+    texts += ["policies.by_word[a.s] == 9", "exists(policies.by_number[a.i])", 'policies.fees["b"] < a.m', "policies.yes"]
+    pairs = itertools.product([None, *TEXTS], [None, *INTS])
+    frame = pl.DataFrame(
+        [{"a.s": one, "a.i": two, "a.xs": one} for one, two in pairs], schema={k: SCHEMA[k] for k in ("a.s", "a.i", "a.xs")}
+    )
+    for text in texts:
+        agree(text, frame)
+        assert not {key for key in keys(bind(elaborate(parse(text), SCOPE).tree, IN_FORCE)) if key.startswith("policies.")}
+
+
+def test_a_policy_that_is_not_in_force_is_missing() -> None:
+    for text in [
+        "a.i > policies.few",
+        "a.i > policies.by_word[a.s]",
+        "exists(policies.by_word[a.s])",
+        "not exists(policies.few)",
+    ]:
+        tree = bind(elaborate(parse(text), SCOPE).tree, {"policies.few": "a text", "policies.by_word": 3})
+        frame = pl.DataFrame({"a.i": [7], "a.s": ["a"]})
+        assert frame.select(condition(tree, frame.schema)).item() is ("not" in text)
+        assert compile_row(tree)({"a.i": 7, "a.s": "a"}) is ("not" in text)
+
+
+def test_a_long_list_of_constants_is_looked_through_at_once() -> None:
+    words = [str(number) for number in range(500)]
+    tree = bind(elaborate(parse("a.s in policies.words"), SCOPE).tree, {"policies.words": words})
+    shaped, constants = shape(tree)
+    frame = pl.DataFrame({"a.s": ["3", "499", "500", None]})
+    assert not constants
+    assert frame.select(condition(shaped, frame.schema)).to_series().to_list() == [True, True, False, False]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from schemas.expression.check import Scope
 from schemas.expression.column_types import dtype_of
+from schemas.expression.keyed import Keyed, PolicyTerm
 from schemas.expression.parse import parse
 from schemas.expression.tree import And, Arith, Call, Compare, ListOf, Matches, Negate, Not, Or, Tree
 from schemas.expression.type_text import parse_type
@@ -50,7 +51,27 @@ DATA = parse_type(
     },
     {"line": LINE, "inner": {"x": "int?", "y": "string?"}},
 )
-SCOPE = Scope(DATA)
+POLICIES: dict[str, tuple[str, str, Any]] = {  # key, type, value
+    "few": ("", "int", 3),
+    "word": ("", "string", "ab"),
+    "half": ("", "decimal", Decimal("0.5")),
+    "slope": ("", "float", 2.675),
+    "yes": ("", "bool", True),
+    "then": ("", "timestamp", 1_774_746_000_000_000),
+    "long": ("", "duration", 86_400_000_000),
+    "limit": ("", "money(GBP)", Decimal("12.50")),
+    "words": ("", "list(string)", ["a", "b"]),
+    "by_word": ("string", "int", Keyed({"a": 1, "ab": -7, "": 0}, 9)),
+    "by_number": ("int", "string", Keyed({0: "a", 7: "İ"}, "Straße")),
+    "by_truth": ("bool", "decimal", Keyed({True: Decimal("1.5")}, Decimal(0))),
+    "sla": ("string", "duration", Keyed({"a": 1, "A": -1}, 60_000_000)),
+    "fees": ("string", "money(GBP)", Keyed({"b": Decimal("0.10")}, Decimal(5))),
+    "flat": ("string", "float", Keyed({}, 0.1)),
+}
+SCOPE = Scope(
+    DATA, policies={name: PolicyTerm(parse_type(of), parse_type(key) if key else None) for name, (key, of, _) in POLICIES.items()}
+)
+IN_FORCE = {f"policies.{name}": value for name, (_, _, value) in POLICIES.items()}
 INTS = [0, 1, -1, 2, 3, 7, 100, 2**31, 2**62, 2**63 - 1, -(2**63)]
 TEXTS = [
     "",
@@ -205,11 +226,15 @@ PATHS = {
     "money": ["a.m"],
     "any": ["a.xs", "a.xi", "a.xf", "a.xb", "a.xd", "a.xl", "a.xl[0]"],
 }
+for policy, (of_key, of_value, _) in POLICIES.items():
+    index = {"": [""], "string": ["[a.s]", '["a"]', "[a.xs]"], "int": ["[a.i]", "[7]"], "bool": ["[a.b]", "[true]"]}[of_key]
+    if (kind := of_value.partition("(")[0]) in PATHS:
+        PATHS[kind] += [f"policies.{policy}{at}" for at in index]
 LISTS = {
     "int": ["a.nums", "a.lines[*].q"],
     "decimal": ["a.ds", "a.lines[*].p"],
     "float": ["a.fs"],
-    "string": ["a.tags", "a.lines[*].sku"],
+    "string": ["a.tags", "a.lines[*].sku", "policies.words"],
     "bool": ["a.bs"],
 }
 ORDERED = ["int", "decimal", "float", "string", "timestamp", "duration", "money"]

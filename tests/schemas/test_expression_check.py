@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from schemas.expression.check import Scope, elaborate, proved
+from schemas.expression.keyed import PolicyTerm
 from schemas.expression.parse import parse
-from schemas.expression.tree import Compare, Constant, Field
+from schemas.expression.print import print_tree
+from schemas.expression.scope import ERROR, SCHEDULE
+from schemas.expression.tree import Compare, Constant, Field, Lookup
 from schemas.expression.type_text import parse_type
 from schemas.expression.types import BOOL, DECIMAL, DURATION, STRING
 from schemas.expression.walk import keys
@@ -100,10 +103,94 @@ def test_an_option_that_does_not_exist_is_never_true() -> None:
     assert said('deal.stage in ["Won", "Los"]') == [("always-false", 22)]
 
 
-def test_what_is_not_built_yet_says_so() -> None:
-    for text in ["policies.limit > 1", 'secrets.token == "x"', "inputs.a == 1", "window.count > 3", "schedule.slot > event.time"]:
-        assert said(text) == [("not-built", 0)]
+ROOTED = Scope(
+    DEAL,
+    roots={
+        "window": parse_type({"orders": "int", "spend": "money(GBP)?"}),
+        "inputs": parse_type({"invoice_id": "string", "lines": "list(string)"}),
+        "schedule": SCHEDULE,
+        "after": parse_type({"month_end": {"status": "string", "output": {"month": "string"}}}),
+        "error": ERROR,
+    },
+    policies={
+        "limit": PolicyTerm(parse_type("money(GBP)")),
+        "sla": PolicyTerm(DURATION, STRING),
+        "countries": PolicyTerm(parse_type("list(string)")),
+    },
+)
+
+
+def test_a_root_stands_only_where_something_binds_it() -> None:
+    for text in [
+        "inputs.a == 1",
+        "window.count > 3",
+        "schedule.slot > event.time",
+        'after.x.status == "failed"',
+        'error.code == "x"',
+    ]:
+        assert said(text) == [("unknown-field", 0)]
+    assert message("window.orders > 3") == (
+        "'window.orders': 'window' is bound by a trigger with a window, and there is none here; add one, or read the event itself"
+    )
     assert said("execution.now > event.time", Scope(DEAL, steps=False)) == [("not-yet-bound", 0)]
+
+
+def test_the_roots_have_a_key_each_and_a_type() -> None:
+    text = 'window.orders > 3 and inputs.lines[0] == "a" and schedule.slot > event.time'
+    text += " and after.month_end.output.month == error.code"
+    found = elaborate(parse(text), ROOTED, BOOL)
+    assert found.ok
+    assert keys(found.tree) == {
+        "window.orders",
+        "inputs.lines",
+        "schedule.slot",
+        "event.time",
+        "after.month_end.output",
+        "error.code",
+    }
+
+
+def test_what_a_root_does_not_have_is_told_with_what_it_has() -> None:
+    found = elaborate(parse("window.order > 3"), ROOTED, BOOL).findings[0]
+    assert found.message == ("field 'window.order' is not in window (window.orders, window.spend); did you mean 'window.orders'?")
+    found = elaborate(parse("exists(after.month_end)"), ROOTED, BOOL).findings[0]
+    assert found.message == "'after.month_end' is not one value; write one of after.month_end.status, after.month_end.output"
+
+
+def test_a_policy_is_a_value_and_a_keyed_one_is_asked_by_key() -> None:
+    assert elaborate(parse("policies.limit"), ROOTED).tree == Field("policies.limit", (), parse_type("money(GBP)"), 0)
+    found = elaborate(parse("policies.sla[deal.partner]"), ROOTED)
+    assert isinstance(found.tree, Lookup)
+    assert found.type == parse_type("duration?")
+    assert keys(found.tree) == {"policies.sla", "deal.partner"}
+    assert (
+        print_tree(elaborate(parse('policies.sla["1 - Critical"] > 4h'), ROOTED, BOOL).tree)
+        == 'policies.sla["1 - Critical"] > 4h'
+    )
+    assert not elaborate(parse("policies.sla.high > 4h"), ROOTED, BOOL).findings
+
+
+def test_wrong_uses_of_policies_say_what_to_write() -> None:
+    assert [
+        elaborate(parse(text), ROOTED).findings[0].message
+        for text in ["policies.limits", "policies.sla", "policies.sla[deal.value]"]
+    ] == [
+        "'limits' is no policy with a value (limit, sla, countries); did you mean 'policies.limit'?",
+        "'policies.sla' has a value for each key; write policies.sla[...]",
+        "'deal.value' is a decimal; policies.sla wants a string as key",
+    ]
+    assert message("policies.limit > 1") == (
+        "'limit' is no policy with a value; write a document policy: limit, or deploy it first"
+    )
+
+
+def test_a_secret_is_never_read() -> None:
+    assert said('secrets.token == "x"') == [("secret-in-expression", 0)]
+
+
+def test_an_index_is_computed_on_policies_alone() -> None:
+    assert said("deal[deal.stage] == 1", ROOTED) == [("bad-path", 5)]
+    assert said("exists(policies.countries[deal.pieces])", ROOTED) == [("bad-path", 26)]
 
 
 def test_two_values_of_no_known_type_refuse() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from schemas.expression.check import Scope
 from schemas.expression.findings import ExpressionError
+from schemas.expression.secret_places import secret_places
 from schemas.expression.template import (
     MissingValue,
     Template,
@@ -135,3 +137,22 @@ def test_a_template_prints_as_it_was_written() -> None:
     template: Template = parse_template(given)
     assert print_template(template) == given
     assert template_keys(elaborate_template(template, SCOPE).template) == {"order.total", "order.id"}
+
+
+def test_a_secret_travels_as_a_reference_and_only_whole() -> None:
+    scope = replace(SCOPE, secrets=True)
+    json = {"token": "{{ secrets.pay }}", "list": ["{{ secrets.pay }}", "{{ order.id }}"]}
+    found = elaborate_template(parse_template(json), scope, parse_type({"token": "string", "list": "list(string)"}))
+    assert not found.findings
+    assert compile_template(found.template)(ROW)["token"] == {"$secret": "pay"}
+    assert secret_places(found.template) == {("token",): "pay", ("list", 0): "pay"}
+    assert print_template(parse_template(json)) == json
+    refused = elaborate_template(parse_template({"a": "Bearer {{ secrets.pay }}", "b": "{{ secrets }}"}), scope).findings
+    assert [finding.name for finding in refused] == ["secret-in-expression", "bad-path"]
+    assert said("{{ secrets.pay }}") == [("secret-in-expression", 0, ())]
+    assert elaborate_template(parse_template("{{ secrets.pay }}"), scope, parse_type("int")).findings[0].name == "type-mismatch"
+
+
+def test_data_that_looks_like_a_reference_is_no_place_of_one() -> None:
+    found = elaborate_template(parse_template({"lines": "{{ order.lines }}"}), replace(SCOPE, secrets=True))
+    assert secret_places(found.template) == {}
