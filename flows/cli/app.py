@@ -125,6 +125,17 @@ def explain(*, files: Files, tenant: Tenant = None, home: Home = None, json: AsJ
     perform("explain", json=json, files=files, tenant=tenant, home=home)
 
 
+@app.command(epilog="Example:  millrace fmt --check flows/*.yaml")
+def fmt(
+    *,
+    files: Files,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file would change.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Lay flow files out in the one way: block style, the language's order of keys, comments kept; - is stdin to stdout."""
+    perform("fmt", json=json, files=files, check=check)
+
+
 @app.command(epilog="Example:  millrace deploy flows/catalog/*.yaml --wait")
 def deploy(
     *,

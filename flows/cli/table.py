@@ -19,6 +19,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "executions list": "flows.cli.executions:list_executions",
     "executions show": "flows.cli.executions:show_execution",
     "explain": "flows.cli.explain:explain",
+    "fmt": "flows.cli.fmt:fmt",
     "query": "flows.cli.query:query",
     "run": "flows.cli.run:run",
     "send": "flows.cli.send:send",
