@@ -149,7 +149,7 @@ def test_a_secret_travels_as_a_reference_and_only_whole() -> None:
     assert print_template(parse_template(json)) == json
     refused = elaborate_template(parse_template({"a": "Bearer {{ secrets.pay }}", "b": "{{ secrets }}"}), scope).findings
     assert [finding.name for finding in refused] == ["secret-in-expression", "bad-path"]
-    assert said("{{ secrets.pay }}") == [("secret-in-expression", 0, ())]
+    assert said("{{ secrets.pay }}") == [("secret-in-expression", 3, ())]
     assert elaborate_template(parse_template("{{ secrets.pay }}"), scope, parse_type("int")).findings[0].name == "type-mismatch"
 
 
