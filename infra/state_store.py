@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from infra import executions, file_meta, log_tables, positions, remembered, seen, timers, waits
+from infra import executions, file_meta, log_tables, positions, remembered, schedules, seen, timers, waits
 from infra.file_meta import FORMATS, Layout
 from infra.lock import FileLock
 from infra.log_tables import Registered
@@ -21,7 +21,7 @@ from infra.seen import SeenPurge, SeenWindow
 from infra.sqlite import Connection, close, open_writer, rows, storage_errors, transaction, value
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
-from schemas.ports import Remembered, StoredExecution, StoreMeta, Timer, TurnCommit, Wait
+from schemas.ports import Remembered, SchedulePlace, StoredExecution, StoreMeta, Timer, TurnCommit, Wait
 
 LAYOUT: Final = Layout("engine", FORMATS["engine"])
 
@@ -130,6 +130,11 @@ class SqliteStateStore:
         with self._using():
             return remembered.find(self._connection, key, since_us)
 
+    def schedules(self) -> Sequence[SchedulePlace]:
+        """Give how far each schedule is accounted for."""
+        with self._using():
+            return schedules.read(self._connection)
+
     def versions(self) -> list[str]:
         """Name the versions whose programs are stored."""
         with self._using():
@@ -167,6 +172,7 @@ class SqliteStateStore:
         self._deadlines.write(turn.deadlines_gone, turn.deadlines_set, turn.now_us)
         waits.write(connection, turn.waits_gone, turn.waits_set)
         remembered.write(connection, turn.remembered, turn.remember_since_us)
+        schedules.write(connection, turn.schedules, turn.schedules_gone)
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
         self._purge.run(turn.now_us, turn.seen)
         positions.write(connection, turn.positions, turn.sources)
@@ -209,7 +215,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
             file_meta.make(connection, LAYOUT, {}, incarnation)
             for statement in _TABLES:
                 connection.execute(statement)
-            for part in (executions, timers, waits, remembered, seen, positions, log_tables):
+            for part in (executions, timers, waits, remembered, schedules, seen, positions, log_tables):
                 part.create(connection)
     with storage_errors(connection.filename):
         meta = file_meta.read(connection, LAYOUT)

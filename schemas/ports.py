@@ -155,6 +155,17 @@ class Remembered(NamedTuple):
     event: bytes
 
 
+class SchedulePlace(NamedTuple):
+    """How far a schedule is accounted for: the local time of its zone, counted since 1970 as if it were UTC, and its fold."""
+
+    tenant: str
+    flow: str
+    trigger: str
+    zone: str
+    local_us: int
+    fold: int
+
+
 class HeldBack(NamedTuple):
     """A tenant whose rows wait for their share of a slot: all from some position on have not been worked on."""
 
@@ -224,6 +235,8 @@ class TurnCommit:
     waits_gone: Sequence[Wait] = ()
     remembered: Sequence[Remembered] = ()
     remember_since_us: int = 0  # what came before is forgotten
+    schedules: Sequence[SchedulePlace] = ()
+    schedules_gone: Sequence[tuple[str, str, str, str]] = ()  # (tenant, flow, trigger, zone)
     discarded: Sequence[int] = ()  # rows of executions that leave no trace: watches that were not needed
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
@@ -288,6 +301,10 @@ class StateStore(Protocol):
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, StoredExecution]:
         """Read live executions by public id; ended ones are not in the answer."""
+        ...
+
+    def schedules(self) -> Sequence[SchedulePlace]:
+        """Give how far each schedule is accounted for."""
         ...
 
     def remembered(self, key: int, since_us: int) -> list[Remembered]:
