@@ -1,6 +1,6 @@
 """Waits by their key: which executions an event may meet.
 
-State: (key, execution, token) rows and nothing else, 20 bytes each; none in memory, so a million waits open as fast as none.
+State: rows of four integers, some 20 bytes each; none in memory, so a million waits open as fast as none.
 Cost: one look-up a key asked; keys are hashes, so rows go in and out sorted by key, that neighbours share a page.
 """
 
@@ -15,7 +15,7 @@ from schemas.ports import Wait
 ASK: Final = 500  # keys a query
 
 _TABLE: Final = """create table waits(
-    key integer not null, execution integer not null, token integer not null,
+    key integer not null, execution integer not null, token integer not null, retract integer not null,
     primary key (key, execution, token)) without rowid"""
 
 
@@ -27,9 +27,9 @@ def create(connection: Connection) -> None:
 def write(connection: Connection, gone: Sequence[Wait], opened: Sequence[Wait]) -> None:
     """Take waits away, then add waits, inside the caller's transaction."""
     if gone:
-        connection.executemany("delete from waits where key = ? and execution = ? and token = ?", sorted(gone))
+        connection.executemany("delete from waits where key = ? and execution = ? and token = ?", sorted(wait[:3] for wait in gone))
     if opened:
-        connection.executemany("insert into waits values (?, ?, ?)", sorted(opened))
+        connection.executemany("insert into waits values (?, ?, ?, ?)", sorted(opened))
 
 
 def find(connection: Connection, keys: Collection[int]) -> list[Wait]:
@@ -39,6 +39,6 @@ def find(connection: Connection, keys: Collection[int]) -> list[Wait]:
     for at in range(0, len(asked), ASK):
         some = asked[at : at + ASK]
         marks = ", ".join("?" * len(some))
-        query = f"select key, execution, token from waits where key in ({marks}) order by key, execution, token"
-        found.extend(map(Wait._make, rows(connection, query, some)))
+        query = f"select key, execution, token, retract from waits where key in ({marks}) order by key, execution, token"
+        found.extend(Wait(key, row, token, bool(retract)) for key, row, token, retract in rows(connection, query, some))
     return found

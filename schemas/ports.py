@@ -139,11 +139,15 @@ class Timer(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """A token of an execution that an event can meet: found by its key (ids.wait_key). Sorted as it stands."""
+    """A token of an execution that an event can meet: found by its key (ids.wait_key). Sorted as it stands.
+
+    `retract`: the event takes back the verdict that the execution began with; at one row these come before all others.
+    """
 
     key: int
     execution: int  # row of the execution
     token: int
+    retract: bool = False
 
 
 class Remembered(NamedTuple):

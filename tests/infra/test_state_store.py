@@ -66,7 +66,7 @@ def test_a_turn_is_there_after_opening_again(tmp_path: Path) -> None:
 
 def test_waits_are_found_by_key_and_deadlines_come_in_order(tmp_path: Path) -> None:
     store = SqliteStateStore(tmp_path / "engine-0.db")
-    waits = [Wait(-5, 2, 1), Wait(7, 1, 0), Wait(7, 3, 2)]
+    waits = [Wait(-5, 2, 1, retract=True), Wait(7, 1, 0), Wait(7, 3, 2)]
     deadlines = [Timer(NOW_US + 9, 1, 0), Timer(NOW_US + 4, 3, 2)]
     store.commit(replace(turn(1), waits_set=waits[::-1], deadlines_set=deadlines, timers_set=[Timer(NOW_US + 1, 1, 0)]))
     store.commit(replace(turn(2), waits_gone=[waits[2]], deadlines_gone=[deadlines[0]]))
