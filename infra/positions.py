@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from infra import held_back
 from infra.sqlite import Connection, close, has_table, open_reader, snapshot, transaction
 from schemas.ports import Slot
 
@@ -56,7 +57,10 @@ def read_sources(connection: Connection) -> dict[str, str]:
 
 
 def read_file(path: Path, *, vfs: str | None = None) -> dict[Slot, int]:
-    """Give the positions that another role's file holds, {} where it has none yet: what retention must not pass."""
+    """Give the positions that another role's file holds, {} where it has none yet: what retention must not pass.
+
+    What an engine has read and holds back for a tenant's share is not behind them.
+    """
     if not path.exists():
         return {}
     connection = open_reader(path, vfs=vfs)
@@ -64,6 +68,7 @@ def read_file(path: Path, *, vfs: str | None = None) -> dict[Slot, int]:
         if not has_table(connection, "positions"):
             return {}
         with snapshot(connection):
-            return read(connection)
+            waiting = held_back.least(connection)
+            return {slot: min(following, waiting.get(slot, following)) for slot, following in read(connection).items()}
     finally:
         close(connection)

@@ -13,15 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from infra import executions, file_meta, log_tables, positions, remembered, schedules, seen, timers, waits
+from infra import executions, file_meta, held_back, limits, log_tables, positions, remembered, schedules, seen, timers, waits
 from infra.file_meta import FORMATS, Layout
+from infra.limits import StoredLimits
 from infra.lock import FileLock
 from infra.log_tables import Registered
 from infra.seen import SeenPurge, SeenWindow
 from infra.sqlite import Connection, close, open_writer, rows, storage_errors, transaction, value
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
-from schemas.ports import Remembered, SchedulePlace, StoredExecution, StoreMeta, Timer, TurnCommit, Wait
+from schemas.ports import HeldBack, Remembered, SchedulePlace, StoredExecution, StoreMeta, Timer, TurnCommit, Wait
 
 LAYOUT: Final = Layout("engine", FORMATS["engine"])
 
@@ -64,6 +65,17 @@ class SqliteStateStore:
             raise
         self._timers = TimerIndex(self._connection)
         self._deadlines = TimerIndex(self._connection, DEADLINES)
+        self._limits = StoredLimits(self._connection)
+
+    @property
+    def limits(self) -> StoredLimits:
+        """Give what holds, waits for and has spent the limits."""
+        return self._limits
+
+    def held_back(self) -> dict[HeldBack, int]:
+        """Give from which position on each tenant's rows wait for their share."""
+        with self._using():
+            return held_back.read(self._connection)
 
     def meta(self) -> StoreMeta:
         """Tell where the last commit left off."""
@@ -173,6 +185,10 @@ class SqliteStateStore:
         waits.write(connection, turn.waits_gone, turn.waits_set)
         remembered.write(connection, turn.remembered, turn.remember_since_us)
         schedules.write(connection, turn.schedules, turn.schedules_gone)
+        if turn.limits is not None:
+            limits.write(connection, turn.limits)
+        if turn.held_back is not None:
+            held_back.write(connection, turn.held_back)
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
         self._purge.run(turn.now_us, turn.seen)
         positions.write(connection, turn.positions, turn.sources)
@@ -215,7 +231,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
             file_meta.make(connection, LAYOUT, {}, incarnation)
             for statement in _TABLES:
                 connection.execute(statement)
-            for part in (executions, timers, waits, remembered, schedules, seen, positions, log_tables):
+            for part in (executions, timers, waits, remembered, schedules, limits, held_back, seen, positions, log_tables):
                 part.create(connection)
     with storage_errors(connection.filename):
         meta = file_meta.read(connection, LAYOUT)
