@@ -120,9 +120,16 @@ def check(
 
 
 @app.command(epilog="Example:  millrace explain flows/catalog/onboarding.json")
-def explain(*, files: Files, tenant: Tenant = None, home: Home = None, json: AsJson = False) -> None:
+def explain(
+    *,
+    files: Files,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="Draw them as Mermaid flowcharts instead.")] = False,
+    tenant: Tenant = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
     """Say in words what the flows of a file do: what starts them, their steps, their waits and actions."""
-    perform("explain", json=json, files=files, tenant=tenant, home=home)
+    perform("explain", json=json, files=files, mermaid=mermaid, tenant=tenant, home=home)
 
 
 @app.command(epilog="Example:  millrace fmt --check flows/*.yaml")

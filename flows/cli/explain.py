@@ -1,4 +1,4 @@
-"""`millrace explain`: what flows do, in words."""
+"""`millrace explain`: what flows do, in words or as a picture."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from flows.cli.terminal import Terminal
 from flows.deployment import check_files
-from flows.language.explain import explain as explain_flow
+from flows.explain.flow_text import explain as explain_flow
+from flows.explain.mermaid import mermaid as drawn
 from flows.settings import load_settings
 from schemas.errors import InvalidFlow
 
 
-def explain(terminal: Terminal, *, files: Sequence[Path], tenant: str | None, home: Path | None) -> int:
+def explain(terminal: Terminal, *, files: Sequence[Path], mermaid: bool, tenant: str | None, home: Path | None) -> int:
     """Explain the flows of files; with a tenant, those that serve it. Raises InvalidFlow with every problem."""
     settings = load_settings(home=home, tenant=tenant)
     definitions = check_files(files, settings.home)
@@ -20,7 +21,10 @@ def explain(terminal: Terminal, *, files: Sequence[Path], tenant: str | None, ho
         raise InvalidFlow(definitions.problems)
     flows = [flow for flow in definitions.flows if settings.tenant is None or not flow.tenants or settings.tenant in flow.tenants]
     topics = {contract.event: contract.topic for contract in definitions.contracts}
-    texts = [explain_flow(flow.document, topics, title=flow.title, version=flow.version) for flow in flows]
+    if mermaid:
+        texts = [f"%% flow {flow.name}, version {flow.version}\n{drawn(flow.program)}" for flow in flows]
+    else:
+        texts = [explain_flow(flow.document, topics, title=flow.title, version=flow.version) for flow in flows]
     if terminal.json:
         terminal.value(
             [

@@ -12,7 +12,7 @@ import pytest
 
 from flows.catalog import catalog_files
 from flows.language.definitions import Definitions, control_records, load_definitions
-from flows.language.explain import explain
+from flows.explain.flow_text import explain
 from flows.run_local import LocalRun, run_local
 from schemas.avro.schema import avro_schema
 from schemas.events import encode_events, to_json

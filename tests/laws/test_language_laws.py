@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flows.language.canonical import canonical_bytes
 from flows.language.compile import CompiledFlow, compile_flow
 from flows.language.definitions import Source, check_sources
-from flows.language.explain import explain
+from flows.explain.flow_text import explain
 from flows.language.parse import parse
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type

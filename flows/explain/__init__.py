@@ -1,0 +1,1 @@
+"""What a flow does, in words and as a picture."""
