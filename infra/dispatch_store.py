@@ -1,8 +1,9 @@
 """A dispatcher's durable state: commands without an outcome, in lanes, beside the topics it emits.
 
 Promise: one `commit` is one transaction (FULL sync): positions, outcomes, arrivals, emitted records, and who was started.
-Reads: a DispatchCommit. Emits: the commands to send now. State: one row a command without an outcome, gone when it has one;
-in memory one number per (tenant, rank). Cost: about 30 µs a command from arrival to outcome.
+Reads: a DispatchCommit. Emits: the commands and batches to send now, and those withdrawn before they were sent. State: one row
+a command without an outcome, gone when it has one, and one a batch; in memory one number per (tenant, rank), and which groups to
+look at. Cost: about 30 µs a command from arrival to outcome.
 """
 
 from __future__ import annotations
@@ -10,35 +11,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from infra import file_meta, log_tables, positions
+from infra.dispatch_groups import Groups
+from infra.dispatch_rows import COLUMNS, INSERT, READY, TABLES, Stage, stored, values_of
 from infra.file_meta import FORMATS, Layout
 from infra.lock import FileLock
 from infra.log_tables import Registered
 from infra.sqlite import Connection, open_writer, storage_errors, transaction
-from schemas.ports import DispatchCommit, Postponed, QueuedAction, Slot, StoredAction, Taking
+from schemas.ports import DispatchCommit, QueuedAction, Slot, StoredAction, Taking, Withdrawal
 
 LAYOUT: Final = Layout("dispatcher", FORMATS["dispatcher"])
-_TABLES: Final = (
-    # blocked: in how many of its lanes an earlier command is still without an outcome
-    "create table actions(row integer primary key, id text not null, tenant text not null, connector text not null, "
-    "lane text not null, order_lane text, rank integer not null, blocked integer not null, started integer not null default 0, "
-    "doubt integer not null default 0, attempts integer not null default 0, due_us integer not null, expires_us integer not null,"
-    " first integer not null, source text not null, topic text not null, partition integer not null, position integer not null, "
-    "raw blob not null)",
-    "create index actions_lane on actions(lane, row)",
-    "create index actions_order_lane on actions(order_lane, row) where order_lane is not null",
-    "create index actions_ready on actions(tenant, rank, due_us, row) where blocked = 0 and started = 0",
-    "create index actions_due on actions(due_us) where blocked = 0 and started = 0",
-    "create index actions_started on actions(row) where started = 1",
-)
-_COLUMNS: Final = "row, id, tenant, connector, attempts, doubt, expires_us, first, source, topic, partition, position, raw"
-_INSERT: Final = (
-    "insert into actions(id, tenant, connector, lane, order_lane, rank, blocked, due_us, expires_us, first, source, topic, "
-    "partition, position, raw) values (?1, ?2, ?3, ?4, ?5, ?6, exists(select 1 from actions where lane = ?4) + "
-    "exists(select 1 from actions where order_lane = ?5), ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
-)
+WITHDRAWN_MAX: Final = 1_000  # withdrawn commands given at a time
 
 
 class DispatchFile:
@@ -54,7 +39,11 @@ class DispatchFile:
             self._lock.release()
             raise
         try:
-            self._queued = _prepare(self._connection, incarnation)
+            _prepare(self._connection, incarnation)
+            with storage_errors(path):
+                self._queued = _count_queued(self._connection)
+                self._batches = int(self._connection.execute("select count(*) from actions where carries > 0").get)
+                self._groups = Groups(self._connection)
         except BaseException:
             self.close()
             raise
@@ -73,26 +62,28 @@ class DispatchFile:
     def started(self) -> list[StoredAction]:
         """Give the commands whose attempt was started and has no outcome, in order of arrival."""
         with storage_errors(self.path):
-            rows = self._connection.execute(f"select {_COLUMNS} from actions where started = 1 order by row")
-            return [_stored(row) for row in rows]
+            return self._read(f"where stage = {Stage.STARTED.value} order by row", ())
 
     def open_actions(self) -> int:
         """Tell how many commands are without an outcome."""
-        return self._queued.total()
+        return self._queued.total() - self._batches
 
     def next_due_us(self) -> int | None:
         """Tell when the next command may start, were there room."""
         with storage_errors(self.path):
-            found = self._connection.execute("select min(due_us) from actions where blocked = 0 and started = 0").get
-            return None if found is None else int(found)
+            found = self._connection.execute(f"select min(due_us) from actions where {READY}").get
+        return min((time for time in (found, self._groups.next_us()) if time is not None), default=None)
 
     def commit(self, change: DispatchCommit) -> list[StoredAction]:
         """Make a step durable; give the commands taken, marked as started unless they have expired."""
         with transaction(self._connection):
             positions.write(self._connection, change.positions, change.sources)
+            for row, due_us, doubt in change.postponed:
+                self._groups.postpone(row, due_us, doubt=doubt)
             self._finish(change.done)
-            self._postpone(change.postponed)
             self._arrive(change.arrived)
+            for withdrawal in change.withdrawn:
+                self._withdraw(withdrawal, change.now_us)
             if change.emitted:
                 log_tables.append(self._connection, change.emitted, change.now_us)
             return self._take(change.taking) if change.taking else []
@@ -111,31 +102,61 @@ class DispatchFile:
             self._lock.release()
 
     def _finish(self, rows: Sequence[int]) -> None:
-        """Delete commands with an outcome and let the next of their lanes go."""
+        """Delete commands with an outcome, and batches that have ended, and let the next of their lanes go."""
         for row in rows:
-            tenant, rank, *lanes = self._connection.execute(
-                "delete from actions where row = ? returning tenant, rank, lane, order_lane", (row,)
+            tenant, rank, carries, places_lane, *lanes = self._connection.execute(
+                "delete from actions where row = ? returning tenant, rank, carries, places_lane, lane, order_lane", (row,)
             ).get
             self._count(tenant, rank, -1)
+            self._batches -= carries > 0
+            self._groups.woken(None, places_lane)
             for column, lane in zip(("lane", "order_lane"), lanes, strict=True):
                 if lane is not None:
-                    self._connection.execute(
-                        f"update actions set blocked = blocked - 1 where row = (select min(row) from actions where {column} = ?)",
-                        (lane,),
-                    )
+                    self._let_next_go(column, lane, row)
 
-    def _postpone(self, postponed: Sequence[Postponed]) -> None:
-        self._connection.executemany(
-            "update actions set started = 0, due_us = ?, doubt = max(doubt, ?) where row = ?",
-            [(due_us, doubt, row) for row, due_us, doubt in postponed],
-        )
+    def _let_next_go(self, column: str, lane: str, row: int) -> None:
+        """Unblock the first command of a lane, if the one that went was before it."""
+        for woken in self._connection.execute(
+            "update actions set blocked = blocked - 1 "
+            f"where row = (select min(row) from actions where {column} = ?1) and row > ?2 returning gather_lane, places_lane",
+            (lane, row),
+        ):
+            self._groups.woken(*woken)
 
     def _arrive(self, arrived: Sequence[QueuedAction]) -> None:
         for action in arrived:
             if not action.first and self._is_open(action):
                 continue
             self._count(action.tenant, action.rank, 1)
-            self._connection.execute(_INSERT, _values(action))
+            self._connection.execute(INSERT, values_of(action))
+            self._groups.woken(action.gathering and action.gathering.lane, action.places and action.places.lane)
+
+    def _withdraw(self, withdrawal: Withdrawal, now_us: int) -> None:
+        """Stop a command that waits; one that is on its way, alone or in a batch, gets no further attempt."""
+        named = "select row, stage, batch from actions where lane = ? and id = ?"
+        found: list[Any] = self._connection.execute(named, (withdrawal.execution, withdrawal.id)).fetchall()
+        for row, stage, batch in found:
+            if stage == Stage.CARRIED and self._is_unsent(batch):
+                for member in self._groups.members(batch):
+                    self._groups.postpone(member.row, now_us, doubt=False)
+                self._finish([batch])
+            elif stage in (Stage.STARTED, Stage.CARRIED):
+                self._connection.execute("update actions set cancelled = 1 where row = ?", (row,))
+                continue
+            for woken in self._connection.execute(
+                f"update actions set cancelled = 1, stage = {Stage.WITHDRAWN.value} where row = ? "
+                "returning gather_lane, places_lane",
+                (row,),
+            ):
+                self._groups.woken(*woken)
+
+    def _is_unsent(self, batch: int) -> bool:
+        """Tell whether surely nothing of a batch was sent, and nothing is on its way."""
+        return bool(
+            self._connection.execute(
+                f"select stage <> {Stage.STARTED.value} and not doubt from actions where row = ?", (batch,)
+            ).get
+        )
 
     def _is_open(self, action: QueuedAction) -> bool:
         """Tell whether a redriven command still waits for its outcome here: then once is enough."""
@@ -145,6 +166,9 @@ class DispatchFile:
 
     def _take(self, taking: Taking) -> list[StoredAction]:
         """Take what is due, high ranks first, tenants in turn so that none starves the others."""
+        for tenant, rank in self._groups.look(taking.now_us):
+            self._count(tenant, rank, 1)
+            self._batches += 1
         taken: list[StoredAction] = []
         busy = Counter(taking.busy)
         for tenant, rank in self._in_turn():
@@ -154,10 +178,10 @@ class DispatchFile:
                 busy[tenant] += len(found)
                 taken.extend(found)
         self._connection.executemany(
-            "update actions set started = 1, attempts = attempts + 1 where row = ? and expires_us > ?",
+            f"update actions set stage = {Stage.STARTED.value}, attempts = attempts + 1 where row = ? and expires_us > ?",
             [(action.row, taking.now_us) for action in taken],
         )
-        return taken
+        return taken + self._read(f"where stage = {Stage.WITHDRAWN.value} order by row limit {WITHDRAWN_MAX}", ())
 
     def _in_turn(self) -> list[tuple[str, int]]:
         """Give the queues by rank, beginning with another tenant each time."""
@@ -168,12 +192,13 @@ class DispatchFile:
         return sorted(queues[self._turn :] + queues[: self._turn], key=lambda queue: queue[1])
 
     def _due(self, tenant: str, rank: int, now_us: int, room: int) -> list[StoredAction]:
-        rows = self._connection.execute(
-            f"select {_COLUMNS} from actions where tenant = ? and rank = ? and due_us <= ? and blocked = 0 and started = 0 "
-            "order by due_us, row limit ?",
-            (tenant, rank, now_us, room),
-        )
-        return [_stored(row, 1) for row in rows]
+        ready = f"where tenant = ? and rank = ? and due_us <= ? and {READY} order by due_us, row limit ?"
+        return self._read(ready, (tenant, rank, now_us, room), 1)
+
+    def _read(self, chosen: str, values: tuple[str | int, ...], attempt: int = 0) -> list[StoredAction]:
+        """Give commands, batches with their members."""
+        rows: list[Any] = self._connection.execute(f"select {COLUMNS}, carries from actions {chosen}", values).fetchall()
+        return [stored(row, attempt, self._groups.members(row[0]) if carries else ()) for *row, carries in rows]
 
     def _count(self, tenant: str, rank: int, by: int) -> None:
         self._queued[tenant, rank] += by
@@ -181,42 +206,19 @@ class DispatchFile:
             del self._queued[tenant, rank]
 
 
-def _prepare(connection: Connection, incarnation: str | None) -> Counter[tuple[str, int]]:
+def _prepare(connection: Connection, incarnation: str | None) -> None:
     if not file_meta.is_made(connection):
         with transaction(connection):
             file_meta.make(connection, LAYOUT, {}, incarnation)
             log_tables.create(connection)
             positions.create(connection)
-            for statement in _TABLES:
+            for statement in TABLES:
                 connection.execute(statement)
     with storage_errors(connection.filename):
         file_meta.read(connection, LAYOUT)
     positions.upgrade(connection)
-    with storage_errors(connection.filename):
-        rows = connection.execute("select tenant, rank, count(*) from actions group by tenant, rank")
-        return Counter({(tenant, rank): count for tenant, rank, count in rows})
 
 
-def _values(action: QueuedAction) -> tuple[str | int | bytes | None, ...]:
-    return (
-        *(action.id, action.tenant, action.connector, action.lane, action.order_lane, action.rank),
-        *(action.due_us, action.expires_us, action.first, *action.slot, action.position, action.raw),
-    )
-
-
-def _stored(row: tuple, attempt: int = 0) -> StoredAction:  # type: ignore[type-arg]
-    """Make the record of a row; `attempt` is 1 for the attempt that starts now."""
-    (at, name, tenant, connector, attempts, doubt, expires_us, first, *place, position, raw) = row
-    return StoredAction(
-        row=at,
-        id=name,
-        tenant=tenant,
-        connector=connector,
-        attempts=attempts + attempt,
-        doubt=bool(doubt),
-        expires_us=expires_us,
-        first=bool(first),
-        slot=Slot(*place),
-        position=position,
-        raw=raw,
-    )
+def _count_queued(connection: Connection) -> Counter[tuple[str, int]]:
+    rows = connection.execute("select tenant, rank, count(*) from actions group by tenant, rank")
+    return Counter({(tenant, rank): count for tenant, rank, count in rows})

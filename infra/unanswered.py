@@ -41,7 +41,7 @@ def _engine_side(path: Path) -> _Dispatched:
 
 
 def _dispatcher_side(path: Path) -> _Dispatched:
-    return _read(path, "actions", "select count(*) from actions")
+    return _read(path, "actions", "select count(*) from actions where not carries")
 
 
 def _read(path: Path, table: str, query: str) -> _Dispatched:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
 from schemas.ports import Command, Connector, Outcome, StreamConnector
+from sinks.settlement import UNTOLD
 
 
 class Job(NamedTuple):
@@ -28,6 +29,10 @@ class Calls(Protocol):
 
     def submit(self, connector: Connector, jobs: Sequence[Job]) -> None:
         """Take jobs over; does not wait for them."""
+        ...
+
+    def ask(self, connector: Connector, job: Job) -> None:
+        """Find out what became of attempts that were made; it comes back like the end of a call. Does not wait."""
         ...
 
     def collect(self, wait_us: int) -> list[Ended]:
@@ -50,6 +55,10 @@ class InlineCalls:
         """Call the connector with all of them."""
         self._connectors.add(connector)
         self._ended.extend(_call(connector, jobs))
+
+    def ask(self, connector: Connector, job: Job) -> None:
+        """Ask the connector now."""
+        self._ended.extend(_resolve(connector, job))
 
     def collect(self, wait_us: int) -> list[Ended]:
         """Give what has ended; nothing is ever under way."""
@@ -89,6 +98,13 @@ class BesideCalls:
             self._running[future] = part
             future.add_done_callback(self._ended.put)
 
+    def ask(self, connector: Connector, job: Job) -> None:
+        """Ask on the connector's thread, one after the other; what was not asked before the end is asked at the next start."""
+        self._connectors[connector.name] = connector
+        future = self._thread(connector.name).submit(_resolve, connector, job)
+        self._running[future] = ()
+        future.add_done_callback(self._ended.put)
+
     def collect(self, wait_us: int) -> list[Ended]:
         """Give what has ended, in any order; wait up to `wait_us` for the first."""
         ended: list[Ended] = []
@@ -124,3 +140,7 @@ class BesideCalls:
 def _call(connector: Connector, jobs: Sequence[Job]) -> list[Ended]:
     outcomes = connector.call([job.command for job in jobs])
     return [(job.row, outcome) for job, outcome in zip(jobs, outcomes, strict=True)]
+
+
+def _resolve(connector: Connector, job: Job) -> list[Ended]:
+    return [(job.row, connector.resolve(job.command) or UNTOLD)]

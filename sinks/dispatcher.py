@@ -1,29 +1,24 @@
 """Carries commands out: from action topics, through connectors, to results; in order per execution, each with one final result.
 
 Promise: `started` is on the disk before a call is made; a result, the dead letter beside it and the end of the command are one
-transaction. After a crash a started command is resolved by its connector, never sent again in silence.
-Reads: action topics, redrives on the commands topic, connector rules on the control topic. Emits: results and dead letters.
-State: one row a command without an outcome, in the store; in memory only what is in flight, at most `in_flight`.
-Cost: one FULL commit a step, whatever the number of commands.
+transaction. After a crash a started command is resolved by its connector, never sent again in silence. A batch is called as it
+was made, with the same id, until it is over. What is withdrawn before its next attempt is not sent.
+Reads: action topics, withdrawals on the topic `cancels`, redrives on the commands topic, connector rules and action contracts on
+the control topic. Emits: results and dead letters. State: one row a command without an outcome, in the store; in memory only what
+is in flight, at most `in_flight`. Cost: one FULL commit a step, whatever the number of commands.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Final
 
-import msgspec
-
-from schemas.connector_rules import ConnectorRules, Rule
-from schemas.errors import InvalidInput
 from schemas.expression.literals import parse_timestamp_us
 from schemas.ports import (
     Append,
     Clock,
-    Command,
     Connector,
     DispatchCommit,
     DispatchStore,
@@ -34,17 +29,16 @@ from schemas.ports import (
     Slot,
     StoredAction,
     Taking,
+    Withdrawal,
 )
-from schemas.records import Action, Control, DeadLetter, Json, Result, encode
+from schemas.records import Action, DeadLetter, Result, encode
 from schemas.topics import DEAD_LETTERS, RESULTS, partition_of
 from sinks.calls import Calls, Job
-from sinks.intake import actions, damaged, read_chunk
-from sinks.secrets import Lookup, fill
-from sinks.settlement import EXPIRED, Now, Settled, resolve, settle, settled
-
-SECRET_RETRY_US: Final = 5_000_000
-_controls: Final = msgspec.json.Decoder(Control)
-_bodies: Final = msgspec.json.Decoder(dict)
+from sinks.flights import Ends, Flight, landed
+from sinks.intake import Item, actions, damaged, read_chunk
+from sinks.outgoing import Outgoing
+from sinks.secrets import Lookup
+from sinks.settlement import CANCELLED, EXPIRED, UNTOLD, Now
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +63,29 @@ class _Changes:
     done: list[int] = field(default_factory=list)
     postponed: list[Postponed] = field(default_factory=list)
     arrived: list[QueuedAction] = field(default_factory=list)
+    withdrawn: list[Withdrawal] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
 
-    def settle(self, end: Settled | Postponed) -> None:
-        if isinstance(end, Postponed):
-            self.postponed.append(end)
-            return
-        self.done.append(end.row)
-        self.results.append(end.result)
-        if end.letter is not None:
-            self.letters.append(end.letter)
+    def take_in(self, item: Item) -> None:
+        match item:
+            case QueuedAction():
+                self.arrived.append(item)
+            case Withdrawal():
+                self.withdrawn.append(item)
+            case DeadLetter():
+                self.letters.append(item)
+
+    def settle(self, found: Ends) -> None:
+        self.done.extend(found.over)
+        for end in found.ends:
+            if isinstance(end, Postponed):
+                self.postponed.append(end)
+                continue
+            self.done.append(end.row)
+            self.results.append(end.result)
+            if end.letter is not None:
+                self.letters.append(end.letter)
 
 
 class Dispatcher:
@@ -98,11 +104,11 @@ class Dispatcher:
         self._store = store
         self._readers = readers
         self._control = control
-        self._connectors = {connector.name: connector for connector in connectors}
+        self._outgoing = Outgoing({connector.name: connector for connector in connectors}, world.secrets)
         self._calls = calls
         self._world = world
-        self._rules = ConnectorRules()
-        self._flying: dict[int, tuple[StoredAction, Action]] = {}
+        self._flying: dict[int, Flight] = {}
+        self._closing = False
         self._busy: Counter[str] = Counter()
         self._hungry = True
         self._changes = _Changes()
@@ -154,6 +160,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """Wait for the calls under way, write down how they ended, and let go; what waits stays in the store."""
+        self._closing = True
         unbegun = self._calls.close()
         now_us = self._world.clock.now_us()
         for row, outcome in self._calls.collect(0):
@@ -167,39 +174,44 @@ class Dispatcher:
         while chunks := self._control.poll(self._world.intake):
             for chunk in chunks:
                 for record in chunk.records:
-                    self._apply(record)
-
-    def _apply(self, record: bytes) -> None:
-        """Take a rule in; a record that cannot be read is the engine's to set aside."""
-        try:
-            control = _controls.decode(record)
-            self._rules.apply(control.key, control.value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
-            return
+                    self._outgoing.learn(record)
 
     def _resolve_started(self) -> None:
-        """Find out what became of the attempts that the last process left open."""
-        now_us = self._world.clock.now_us()
+        """Begin to find out what became of the attempts that the last process left open."""
         for stored in self._store.started():
-            action = actions.decode(stored.raw)
-            found = self._ask(stored, action)
-            self._changes.settle(resolve(stored, action, found, self._now(action, now_us)))
             self.counts["resolved"] += 1
+            self._ask(Flight(stored, _actions(stored), "start"))
 
-    def _ask(self, stored: StoredAction, action: Action) -> Outcome | None:
-        """Ask the connector what became of an attempt; settings are as they stand in the rule, for nothing is sent."""
-        connector = self._connectors.get(stored.connector)
+    def _ask(self, flight: Flight) -> None:
+        """Ask the connector what became of a command; it comes back like the end of a call."""
+        self._depart(flight)
+        connector = self._outgoing.connectors.get(flight.stored.connector)
         if connector is None:
-            return None
-        return connector.resolve(_command(stored, action, self._rule(stored, action).settings))
+            self._end(flight.stored.row, UNTOLD, self._world.clock.now_us())
+            return
+        command = self._outgoing.question(flight.stored, flight.actions, self._world.clock.now_us())
+        self._calls.ask(connector, Job(flight.stored.row, command))
+
+    def _depart(self, flight: Flight) -> None:
+        self._flying[flight.stored.row] = flight
+        self._busy[flight.stored.tenant] += 1
 
     def _end(self, row: int, outcome: Outcome, now_us: int) -> None:
-        stored, action = self._flying.pop(row)
-        self._busy[stored.tenant] -= 1
-        if not self._busy[stored.tenant]:
-            del self._busy[stored.tenant]
-        self.counts["attempts"] += 1
-        self._changes.settle(settle(stored, action, outcome, self._now(action, now_us), self._world.rng))
+        flight = self._flying.pop(row)
+        tenant = flight.stored.tenant
+        self._busy[tenant] -= 1
+        if not self._busy[tenant]:
+            del self._busy[tenant]
+        self.counts["attempts"] += not flight.asking
+        self._land(flight, outcome, now_us)
+
+    def _land(self, flight: Flight, outcome: Outcome, now_us: int) -> None:
+        """Decide about what is over; where nobody knows its end and its step wants that looked up, ask first."""
+        ends = landed(flight, outcome, lambda action: self._now(action, now_us), self._world.rng)
+        if flight.asking or not ends.look_up_wanted(flight.actions):
+            self._changes.settle(ends)
+        elif not self._closing:  # else the next start asks
+            self._ask(replace(flight, asking="end", ended=outcome))
 
     def _read(self, now_us: int) -> int:
         """Read what has arrived, a share from each reader."""
@@ -209,10 +221,7 @@ class Dispatcher:
                 count += len(chunk.records)
                 self._changes.positions[chunk.slot] = chunk.end
                 for item in read_chunk(chunk, now_us):
-                    if isinstance(item, QueuedAction):
-                        self._changes.arrived.append(item)
-                    else:
-                        self._changes.letters.append(item)
+                    self._changes.take_in(item)
             for damage in reader.take_damaged():
                 self._changes.positions[damage.slot] = damage.base + damage.count
                 self._changes.letters.append(damaged(damage, now_us))
@@ -237,6 +246,7 @@ class Dispatcher:
             done=changes.done,
             postponed=changes.postponed,
             arrived=changes.arrived,
+            withdrawn=changes.withdrawn,
             emitted=[*self._appends(RESULTS, changes.results), *self._appends(DEAD_LETTERS, changes.letters)],
             taking=taking,
             sources={one.source: one.incarnation for one in self._readers if one.incarnation is not None},
@@ -249,49 +259,27 @@ class Dispatcher:
         return [Append(topic, partition, encoded) for partition, encoded in sorted(by_partition.items())]
 
     def _start(self, taken: Sequence[StoredAction], now_us: int) -> None:
-        """Hand what was marked as started to its connectors; what has expired ends with the next commit."""
+        """Hand what was marked as started to its connectors; what has expired or was withdrawn ends with the next commit."""
         jobs: dict[str, list[Job]] = {}
         for stored in taken:
-            action = actions.decode(stored.raw)
-            if stored.expires_us <= now_us:
-                self._changes.settle(settled(stored, action, EXPIRED, self._now(action, now_us)))
+            if stored.row in self._flying:
+                continue  # not marked as started, and being looked up
+            flight = Flight(stored, _actions(stored))
+            if stored.cancelled or stored.expires_us <= now_us:
+                self._land(flight, CANCELLED if stored.cancelled else EXPIRED, now_us)
                 continue
-            self._flying[stored.row] = (stored, action)
-            self._busy[stored.tenant] += 1
-            command = self._command(stored, action)
+            self._depart(flight)
+            command = self._outgoing.command(stored, flight.actions, now_us)
             if isinstance(command, Outcome):
                 self._end(stored.row, command, now_us)
             else:
                 jobs.setdefault(stored.connector, []).append(Job(stored.row, command))
         for name, ours in jobs.items():
-            self._calls.submit(self._connectors[name], ours)
-
-    def _command(self, stored: StoredAction, action: Action) -> Command | Outcome:
-        """Make the command of an action, or the end of one that no connector can be asked about."""
-        if stored.connector not in self._connectors:
-            known = ", ".join(sorted(self._connectors))
-            return Outcome("failed", code="rejected", error=f"there is no connector {stored.connector!r}; wanted one of {known}")
-        try:
-            return _command(stored, action, fill(self._rule(stored, action).settings, self._world.secrets))
-        except InvalidInput as error:
-            return Outcome("failed", retry=True, after_us=SECRET_RETRY_US, code="unavailable", error=str(error))
-
-    def _rule(self, stored: StoredAction, action: Action) -> Rule:
-        return self._rules.rule(action.tenant, action.type, stored.connector)
+            self._calls.submit(self._outgoing.connectors[name], ours)
 
     def _now(self, action: Action, now_us: int) -> Now:
         return Now(now_us, parse_timestamp_us(action.time) if self._world.event_time else now_us)
 
 
-def _command(stored: StoredAction, action: Action, settings: Mapping[str, Json]) -> Command:
-    return Command(
-        id=action.id,
-        tenant=action.tenant,
-        type=action.type,
-        idempotency_key=action.idempotencykey,
-        attempt=stored.attempts,
-        timeout_us=action.retry.attempt_timeout_us,
-        settings=settings,
-        body=_bodies.decode(stored.raw),
-        raw=stored.raw,
-    )
+def _actions(stored: StoredAction) -> tuple[Action, ...]:
+    return tuple(actions.decode(one.raw) for one in stored.members or (stored,))

@@ -1,6 +1,7 @@
 """Action records as they come from the log: made ready for the store, or set aside.
 
-Reads: chunks of action topics and of the commands topic. Emits: QueuedAction and DeadLetter. State: none.
+Reads: chunks of action topics, of the topic `cancels` and of the commands topic. Emits: QueuedAction, Withdrawal and DeadLetter.
+State: none.
 """
 
 from __future__ import annotations
@@ -12,22 +13,29 @@ import msgspec
 
 from schemas.errors import BadRecord, MillraceError
 from schemas.expression.literals import parse_timestamp_us
-from schemas.ports import Chunk, Damage, QueuedAction, Slot
-from schemas.records import Action, DeadLetter, Redrive
-from schemas.topics import ACTIONS_PREFIX, COMMANDS
+from schemas.ports import Chunk, Damage, Gathering, Places, QueuedAction, Slot, Withdrawal
+from schemas.records import Action, Cancel, DeadLetter, Redrive
+from schemas.topics import ACTIONS_PREFIX, CANCELS, COMMANDS
 
 RANKS: Final = {"high": 0, "normal": 1, "low": 2}
 LATEST_US: Final = 1 << 62
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 actions: Final = msgspec.json.Decoder(Action)
 _redrives: Final = msgspec.json.Decoder(Redrive)
+_cancels: Final = msgspec.json.Decoder(Cancel)
+Item = QueuedAction | Withdrawal | DeadLetter
 
 
-def read_chunk(chunk: Chunk, now_us: int) -> Iterator[QueuedAction | DeadLetter]:
-    """Give each record of a chunk as a command to carry out or as a dead letter. Records for others are passed over."""
+def read_chunk(chunk: Chunk, now_us: int) -> Iterator[Item]:
+    """Give each record of a chunk: a command to carry out or to withdraw, or a dead letter.
+
+    Records for others are passed over.
+    """
     for position, record in enumerate(chunk.records, chunk.base):
         if chunk.topic == COMMANDS:
             yield from _redriven(chunk, position, record, now_us)
+        elif chunk.topic == CANCELS:
+            yield _withdrawn(chunk, position, record, now_us)
         else:
             yield _arrived(chunk, position, record, now_us)
 
@@ -58,6 +66,14 @@ def _redriven(chunk: Chunk, position: int, record: bytes, now_us: int) -> Iterat
         yield _letter(chunk.slot, position, wish.payload, (error.reason, error.detail), now_us)
 
 
+def _withdrawn(chunk: Chunk, position: int, record: bytes, now_us: int) -> Withdrawal | DeadLetter:
+    try:
+        wish = _cancels.decode(record)
+    except UNREADABLE as error:
+        return _letter(chunk.slot, position, record, ("malformed-json", str(error)), now_us)
+    return Withdrawal(wish.action, wish.execution)
+
+
 def _readable(record: bytes) -> Action:
     """Read a command. Raises BadRecord for one that could not be carried out to its end."""
     try:
@@ -82,12 +98,31 @@ def _queued(action: Action, record: bytes, connector: str, at: tuple[Chunk, int,
         order_lane=None if action.orderkey is None else f"{action.tenant}\0{action.orderkey}",
         rank=RANKS[action.priority],
         due_us=now_us,
-        expires_us=min(chunk.appended_us + action.notafter, LATEST_US),
+        expires_us=min(chunk.appended_us + _allowed_us(action), LATEST_US),
         first=chunk.topic != COMMANDS,
         slot=chunk.slot,
         position=position,
         raw=record,
+        gathering=_gathering(action, connector),
+        places=None if action.concurrency is None else Places(_place(action), action.concurrency.most),
     )
+
+
+def _allowed_us(action: Action) -> int:
+    """Tell for how long a command may be tried: an awaited one not after its step has timed out."""
+    return min(action.notafter, action.timeout) if action.awaited and action.timeout else action.notafter
+
+
+def _gathering(action: Action, connector: str) -> Gathering | None:
+    """Name the commands that this one may travel with: the same receiver and credential, so one tenant, type and connector."""
+    if action.batch is None:
+        return None
+    parts = (action.tenant, connector, action.type, action.batch.key, _place(action))
+    return Gathering("\0".join(parts), action.batch.most, action.batch.wait_us)
+
+
+def _place(action: Action) -> str:
+    return "" if action.concurrency is None else f"{action.tenant}\0{action.concurrency.key}"
 
 
 def _letter(slot: Slot, position: int, record: bytes, why: tuple[str, str], now_us: int) -> DeadLetter:

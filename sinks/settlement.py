@@ -1,13 +1,14 @@
 """What an attempt's end means for its command: its one result, or another attempt later. Pure.
 
-Delivered, failed and unknown are as the connector says. What was tried as often as its retry allows, or has passed its
-not-after, is `dead`; if an attempt may have been carried out all the same, it is `unknown` instead: never repeated in silence.
-Every end but `delivered` is a dead letter too, so that a person can send the command again.
+Delivered, failed and unknown are as the connector says; an attempt is repeated where the retry lists its code. What was tried as
+often as its retry allows, or has passed its not-after, is `dead`; if an attempt may have been carried out all the same, it is
+`unknown` instead: never repeated in silence. What was withdrawn is `cancelled`, or `unknown` for the same reason.
+Every end but `delivered` and `cancelled` is a dead letter too, so that a person can send the command again.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Literal
 
@@ -17,8 +18,9 @@ from schemas.topics import actions_topic
 
 CRASHES_FORGIVEN: Final = 3  # attempts beyond the policy's, after stops that were ours
 EXPIRED: Final = Outcome("failed", code="timeout", error="its not-after has passed; it was not sent any more")
+CANCELLED: Final = Outcome("cancelled", code="cancelled", error="withdrawn before it was sent")
 UNTOLD: Final = Outcome("unknown", code="unknown_outcome", error="started before a stop; the connector cannot tell its end")
-End = Literal["delivered", "failed", "unknown", "dead"]
+End = Literal["delivered", "failed", "unknown", "cancelled", "dead"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,33 @@ class Now:
 
 def settle(stored: StoredAction, action: Action, outcome: Outcome, now: Now, rng: Random) -> Settled | Postponed:
     """Decide about a command after an attempt."""
-    if outcome.retry and stored.attempts < action.retry.attempts and now.wall_us < stored.expires_us:
+    left = stored.attempts < action.retry.attempts and now.wall_us < stored.expires_us
+    if left and _may_repeat(action.retry, outcome):
         wait_us = max(outcome.after_us, backoff_us(action.retry, stored.attempts, rng))
         return Postponed(stored.row, min(now.wall_us + wait_us, stored.expires_us), outcome.status == "unknown")
     return settled(stored, action, outcome, now)
 
 
-def resolve(stored: StoredAction, action: Action, outcome: Outcome | None, now: Now) -> Settled | Postponed:
+def resolve(stored: StoredAction, action: Action, outcome: Outcome, now: Now) -> Settled | Postponed:
     """Decide about a command that was started before a stop, from what its connector found out."""
-    if outcome is None:
-        return settled(stored, action, UNTOLD, now)
     if not outcome.retry:
         return settled(stored, action, outcome, now)
     doubt = stored.doubt or outcome.status == "unknown"
     if stored.attempts >= action.retry.attempts + CRASHES_FORGIVEN or (doubt and now.wall_us >= stored.expires_us):
         return settled(stored, action, UNTOLD if doubt else outcome, now)
     return Postponed(stored.row, now.wall_us, outcome.status == "unknown")
+
+
+def look_up(stored: StoredAction, action: Action, ended: Outcome, found: Outcome, now: Now) -> Settled:
+    """Decide about a command whose end was unknown, from what its connector found out: `ended` is how it ended without that."""
+    if found.status == "unknown":
+        return settled(stored, action, ended, now)
+    if found.status == "delivered" or not found.retry:
+        return settled(stored, action, found, now)
+    surely_not = replace(stored, doubt=False)
+    if ended.status == "cancelled":
+        return settled(surely_not, action, ended, now)
+    return settled(surely_not, action, replace(found, code=ended.code or found.code), now)
 
 
 def backoff_us(retry: Retry, attempts: int, rng: Random) -> int:
@@ -65,7 +78,7 @@ def backoff_us(retry: Retry, attempts: int, rng: Random) -> int:
 
 
 def settled(stored: StoredAction, action: Action, outcome: Outcome, now: Now) -> Settled:
-    """End a command: its result, and the dead letter where it was not delivered."""
+    """End a command: its result, and the dead letter where it was neither delivered nor cancelled."""
     status = _status(stored, outcome)
     code = "unknown_outcome" if status == "unknown" else outcome.code
     result = Result(
@@ -81,11 +94,17 @@ def settled(stored: StoredAction, action: Action, outcome: Outcome, now: Now) ->
         at=now.at_us,
         wall=now.wall_us,
         first=stored.first,
+        awaited=action.awaited,
         code=None if status == "delivered" else code,
         error=outcome.error,
         data=outcome.data,
     )
-    return Settled(stored.row, result, None if status == "delivered" else _letter(stored, result))
+    return Settled(stored.row, result, None if status in ("delivered", "cancelled") else _letter(stored, result))
+
+
+def _may_repeat(retry: Retry, outcome: Outcome) -> bool:
+    """Tell whether the policy repeats such an end; one that nobody knows is repeated only where the receiver dedupes."""
+    return outcome.code in retry.codes and (outcome.retry or outcome.status == "failed")
 
 
 def _status(stored: StoredAction, outcome: Outcome) -> End:
@@ -93,6 +112,8 @@ def _status(stored: StoredAction, outcome: Outcome) -> End:
         return "delivered"
     if outcome.status == "unknown":
         return "unknown"
+    if outcome.status == "cancelled":
+        return "unknown" if stored.doubt else "cancelled"
     if outcome.retry or outcome is EXPIRED:
         return "unknown" if stored.doubt else "dead"
     return "failed"

@@ -16,7 +16,7 @@ from infra.clock import SystemClock
 from infra.dispatch_store import DispatchFile
 from infra.file_reader import FileReader
 from schemas.ports import Clock
-from schemas.topics import ACTIONS_PREFIX, COMMANDS, CONTROL, INGRESS_FILE, PARTITIONS, dispatcher_file, engine_file
+from schemas.topics import ACTIONS_PREFIX, CANCELS, COMMANDS, CONTROL, INGRESS_FILE, PARTITIONS, dispatcher_file, engine_file
 from sinks.calls import BesideCalls, Calls
 from sinks.connectors.file import FileConnector
 from sinks.connectors.http import HttpConnector
@@ -97,4 +97,4 @@ def _report(process: RoleProcess, dispatcher: Dispatcher) -> None:
 
 
 def _is_action(topic: str) -> bool:
-    return topic.startswith(ACTIONS_PREFIX)
+    return topic.startswith(ACTIONS_PREFIX) or topic == CANCELS

@@ -19,6 +19,7 @@ from infra.positions import read_file
 from schemas.ports import Clock, Slot
 from schemas.topics import (
     ACTIONS_PREFIX,
+    CANCELS,
     COMMANDS,
     CONTROL,
     INGRESS_FILE,
@@ -104,7 +105,7 @@ def _is_input(topic: str) -> bool:
 
 
 def _is_action(topic: str) -> bool:
-    return topic.startswith(ACTIONS_PREFIX)
+    return topic.startswith(ACTIONS_PREFIX) or topic == CANCELS
 
 
 _told = msgspec.json.Decoder(list[tuple[str, str, int, int]])

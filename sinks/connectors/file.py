@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from schemas.ports import Command, Outcome
+from sinks.connectors.batches import batch_outcome
 from sinks.connectors.safe_names import safe_name
 
 TAIL_BYTES: Final = 8 << 20
@@ -46,15 +47,20 @@ class FileConnector:
         self._files: OrderedDict[Path, _JsonLines] = OrderedDict()
 
     def call(self, commands: Sequence[Command]) -> list[Outcome]:
-        """Append the commands, in order; those of a file share its fate."""
+        """Append the commands, in order; those of a file share its fate, and a batch is a line a member."""
         by_path: dict[Path, list[Command]] = {}
         for command in commands:
-            by_path.setdefault(self._path(command), []).append(command)
+            by_path.setdefault(self._path(command), []).extend(command.members or (command,))
         ends = {path: self._write(path, ours) for path, ours in by_path.items()}
         return [ends[self._path(command)] for command in commands]
 
     def resolve(self, command: Command) -> Outcome | None:
-        """Look the command up in its file; where it is not, it was not written and may be."""
+        """Look the command up in its file; where it is not, it was not written and may be. Of a batch, each member."""
+        if command.members:
+            return batch_outcome([self._find(member) for member in command.members])
+        return self._find(command)
+
+    def _find(self, command: Command) -> Outcome:
         path = self._path(command)
         try:
             written = command.id in self._open(path)

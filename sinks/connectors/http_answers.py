@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 import msgspec
 
-from schemas.ports import Outcome
+from schemas.ports import Command, Outcome
 from schemas.records import Json
+from sinks.connectors.batches import batch_outcome, told_items
 
 ANSWER_BYTES_MAX: Final = 256 << 10  # what is kept of an answer must fit into a result record
 RETRY_AFTER_MAX_US: Final = 86_400_000_000
@@ -30,6 +31,9 @@ class HttpRequest:
     body: bytes
     timeout_s: float
     idempotent: bool
+    errors: frozenset[str] = frozenset()  # codes that the receiver may refuse with
+    members: tuple[Command, ...] = ()  # of a batch
+    asks: bool = False  # what became of a command; sends nothing new
 
     @property
     def origin(self) -> tuple[str, str, int]:
@@ -52,11 +56,26 @@ class HttpAnswer:
 
 
 def judge(request: HttpRequest, answer: HttpAnswer) -> Outcome:
-    """Read an answer: 2xx done · 408, 425, 429, 503 later · other 5xx later if idempotent, else unknown · everything else no."""
+    """Read an answer: 2xx done · 408, 425, 429, 503 later · other 5xx later if idempotent, else unknown · everything else no.
+
+    Where an answer to a batch tells of its members, each has its own end; the others have that of the whole.
+    """
+    data = _json(answer.body or b"")
+    whole = _judged(request, answer, data)
+    if request.asks:
+        return _as_found(whole, answer.status)
+    told = told_items(request.members, data)
+    if not told or not 200 <= answer.status < 300:
+        return whole
+    untold = unanswered(request, "unavailable", "answered the batch, but not for this command")
+    return batch_outcome([_item(request, told[one.id]) if one.id in told else untold for one in request.members])
+
+
+def _judged(request: HttpRequest, answer: HttpAnswer, data: Json) -> Outcome:
     status = answer.status
     if 200 <= status < 300:
         left_out = None if answer.body is not None else f"the answer was over {ANSWER_BYTES_MAX} bytes and is left out"
-        return Outcome("delivered", data=_json(answer.body or b""), error=left_out)
+        return Outcome("delivered", data=data, error=left_out)
     said = f"{request.place} answered {status}: {(answer.body or b'')[:300].decode(errors='replace')}"
     if status in _LATER:
         return Outcome("failed", retry=True, after_us=_retry_after_us(answer.headers), code=_LATER[status], error=said)
@@ -64,12 +83,38 @@ def judge(request: HttpRequest, answer: HttpAnswer) -> Outcome:
         return Outcome("unknown", retry=True, after_us=_retry_after_us(answer.headers), code="unavailable", error=said)
     if status >= 500:
         return Outcome("unknown", code="unknown_outcome", error=said)
-    return Outcome("failed", code="rejected", error=said, data=_json(answer.body or b""))
+    return Outcome("failed", code=_code(request, data), error=said, data=data)
+
+
+def _code(request: HttpRequest, data: Json) -> str:
+    """Give the code that the receiver refuses with, if its contract knows it: `{"error": "out_of_stock"}`."""
+    code = data.get("error") if isinstance(data, Mapping) else None
+    return code if isinstance(code, str) and code in request.errors else "rejected"
+
+
+def _item(request: HttpRequest, told: Mapping[str, Json]) -> Outcome:
+    """Judge one member of a batch as if it had been answered alone; without a `status` it is 200, or 400 with an error."""
+    status = told.get("status", 400 if "error" in told else 200)
+    body = msgspec.json.encode({"error": told["error"]} if "error" in told else told.get("data"))
+    whole = _judged(request, HttpAnswer(status if isinstance(status, int) else 500, {}, body), told.get("data"))
+    return replace(whole, code=_code(request, told)) if whole.code == "rejected" else whole
+
+
+def _as_found(whole: Outcome, status: int) -> Outcome:
+    """Read the answer to a question: 2xx carried out, 404 not, or refused with a code of its contract; else unknown."""
+    if status == 404:
+        return Outcome("failed", retry=True, code="unavailable", error=f"not carried out: {whole.error}")
+    if whole.status == "delivered" or (whole.status == "failed" and whole.code not in ("rejected", *_LATER.values())):
+        return whole
+    return Outcome("unknown", code="unknown_outcome", error=f"its end could not be looked up: {whole.error}")
 
 
 def not_sent(request: HttpRequest, why: str) -> Outcome:
-    """Judge an attempt of which nothing went out."""
-    return Outcome("failed", retry=True, code="unavailable", error=f"cannot connect to {request.place}: {why}")
+    """Judge an attempt of which nothing went out; a question that could not be asked has no answer."""
+    said = f"cannot connect to {request.place}: {why}"
+    if request.asks:
+        return Outcome("unknown", code="unknown_outcome", error=said)
+    return Outcome("failed", retry=True, code="unavailable", error=said)
 
 
 def unanswered(request: HttpRequest, code: str, why: str) -> Outcome:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas.ports import Command, Outcome
+from schemas.ports import Outcome
 from schemas.records import Redrive, Retry, encode
 from sinks.calls import InlineCalls
 from sinks.connectors.file import FileConnector
 from sinks.connectors.http import HttpConnector
+from tests.sinks.script import LATER, Scripted
 from tests.sinks.world import NOW_US, Answer, Home, action, receiving, wait_until, work_off
 
 
@@ -20,36 +21,6 @@ def home(tmp_path: Path) -> Iterator[Home]:
     home = Home(tmp_path)
     yield home
     home.close()
-
-
-class Scripted:
-    """A connector of this test: gives the outcomes it was told, by command and attempt, and remembers what it was asked."""
-
-    name = "http"
-    at_once = 100
-
-    def __init__(self, **outcomes: list[Outcome]) -> None:
-        self.outcomes = outcomes
-        self.asked: list[tuple[str, int]] = []
-        self.settings: list[object] = []
-
-    def call(self, commands: list[Command]) -> list[Outcome]:
-        return [self.one(command) for command in commands]
-
-    def one(self, command: Command) -> Outcome:
-        self.asked.append((command.id, command.attempt))
-        self.settings.append(command.settings)
-        told = self.outcomes.get(command.id, [])
-        return told[command.attempt - 1] if command.attempt <= len(told) else Outcome("delivered")
-
-    def resolve(self, command: Command) -> Outcome | None:
-        return None
-
-    def close(self) -> None:
-        pass
-
-
-LATER = Outcome("failed", retry=True, code="unavailable", error="away")
 
 
 def test_commands_are_delivered_and_each_has_one_result(home: Home) -> None:

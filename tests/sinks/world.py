@@ -14,8 +14,8 @@ from random import Random
 from infra.dispatch_store import DispatchFile
 from infra.embedded_log import FileReader, IngressLog
 from schemas.ports import Append, Command, Connector
-from schemas.records import Action, Control, DeadLetter, Json, Result, Retry, decode, encode
-from schemas.topics import COMMANDS, CONTROL, DEAD_LETTERS, RESULTS, actions_topic
+from schemas.records import Action, Cancel, Control, DeadLetter, Json, Result, Retry, decode, encode
+from schemas.topics import CANCELS, COMMANDS, CONTROL, DEAD_LETTERS, RESULTS, actions_topic
 from sinks.calls import BesideCalls, Calls
 from sinks.dispatcher import Dispatcher, DispatchWorld
 
@@ -170,6 +170,12 @@ class Home:
     def issue_raw(self, *records: bytes, connector: str = "http") -> None:
         self.engine.append([Append(actions_topic(connector), 0, records)], self.clock.us)
 
+    def withdraw(self, *wishes: Cancel) -> None:
+        self.withdraw_raw(*(encode(one) for one in wishes))
+
+    def withdraw_raw(self, *records: bytes) -> None:
+        self.engine.append([Append(CANCELS, 0, records)], self.clock.us)
+
     def operate(self, record: bytes) -> None:
         self.ingress.append([Append(COMMANDS, 0, [record])], self.clock.us)
 
@@ -177,7 +183,7 @@ class Home:
         store = DispatchFile(self.path / "dispatcher-0.db")
         positions = store.positions()
         readers = [
-            FileReader(self.path / "engine-0.db", lambda topic: topic.startswith("actions."), positions),
+            FileReader(self.path / "engine-0.db", lambda topic: topic.startswith("actions.") or topic == CANCELS, positions),
             FileReader(self.path / "ingress.db", COMMANDS.__eq__, positions),
         ]
         control = FileReader(self.path / "ingress.db", CONTROL.__eq__, {})
