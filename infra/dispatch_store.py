@@ -19,7 +19,7 @@ from infra.dispatch_rows import COLUMNS, INSERT, READY, TABLES, Stage, stored, v
 from infra.file_meta import FORMATS, Layout
 from infra.lock import FileLock
 from infra.log_tables import Registered
-from infra.sqlite import Connection, open_writer, storage_errors, transaction
+from infra.sqlite import Connection, close, open_writer, storage_errors, transaction
 from schemas.ports import DispatchCommit, QueuedAction, Slot, StoredAction, Taking, Withdrawal
 
 LAYOUT: Final = Layout("dispatcher", FORMATS["dispatcher"])
@@ -95,11 +95,8 @@ class DispatchFile:
 
     def close(self) -> None:
         """Let go of the file and its lock."""
-        try:
-            with storage_errors(self.path):
-                self._connection.close(force=True)
-        finally:
-            self._lock.release()
+        close(self._connection)
+        self._lock.release()
 
     def _finish(self, rows: Sequence[int]) -> None:
         """Delete commands with an outcome, and batches that have ended, and let the next of their lanes go."""

@@ -27,7 +27,7 @@ from infra.file_reader import FileReader
 from infra.sqlite import open_reader, value
 from schemas.errors import MillraceError, StorageFailed
 from schemas.ports import Append
-from schemas.topics import ACTIONS_PREFIX, COMMANDS, CONTROL, INGRESS_FILE, dispatcher_file, engine_file
+from schemas.topics import ACTIONS_PREFIX, CANCELS, COMMANDS, CONTROL, INGRESS_FILE, dispatcher_file, engine_file
 from sinks.calls import InlineCalls
 from sinks.dispatcher import Dispatcher, DispatchWorld
 from tests.simulation.business import DAY_US, START_US
@@ -312,7 +312,7 @@ class Machine:
 
 
 def _is_action(topic: str) -> bool:
-    return topic.startswith(ACTIONS_PREFIX)
+    return topic.startswith(ACTIONS_PREFIX) or topic == CANCELS
 
 
 _survivors: Counter[str] = Counter()

@@ -4,6 +4,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -224,3 +225,90 @@ class _Fine(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b'{"error": "out_of_stock"}', "out_of_stock"),
+        (b'{"error": "unavailable"}', "rejected"),
+        (b'{"error": ["out_of_stock"]}', "rejected"),
+        (b'["out_of_stock"]', "rejected"),
+        (b"out_of_stock", "rejected"),
+    ],
+)
+def test_a_refusal_has_the_code_that_the_contract_knows(http: HttpConnector, answer: bytes, code: str) -> None:
+    with receiving(lambda body, before: Answer(409, answer)) as receiver:
+        (outcome,) = http.call([command("a", {"url": receiver.url}, errors=frozenset({"out_of_stock"}))])
+    assert summary(outcome) == ("failed", False, code)
+
+
+def a_batch(settings: Any, *names: str) -> Any:
+    members = tuple(command(name, settings, errors=frozenset({"out_of_stock"})) for name in names)
+    raw = b"[" + b",".join(member.raw for member in members) + b"]"
+    whole = command("b1", settings, errors=frozenset({"out_of_stock"}), members=members)
+    return replace(whole, raw=raw, body={})
+
+
+def test_a_batch_is_one_request_under_its_own_key_in_the_batch_format(http: HttpConnector) -> None:
+    with receiving(lambda body, before: Answer(body=b'{"id": 7}')) as receiver:
+        (outcome,) = http.call([a_batch({"url": receiver.url}, "a", "b")])
+    ((headers, body),) = receiver.requests
+    assert headers["idempotency-key"] == "b1"
+    assert headers["content-type"] == "application/cloudevents-batch+json"
+    assert [one["id"] for one in json.loads(body)] == ["a", "b"]
+    assert (outcome.status, outcome.data, outcome.items) == ("delivered", {"id": 7}, ())
+
+
+def test_an_answer_that_tells_of_single_commands_is_read_for_each(http: HttpConnector) -> None:
+    results = [
+        {"id": "a", "data": {"n": 1}},
+        {"id": "b", "error": "out_of_stock"},
+        {"id": "c", "status": 429},
+        {"id": "d", "status": "well"},
+        {"id": "stranger", "status": 400},
+    ]
+    with receiving(lambda body, before: Answer(body=json.dumps({"results": results}).encode())) as receiver:
+        (outcome,) = http.call([a_batch({"url": receiver.url}, *"abcde")])
+    assert [summary(item) for item in outcome.items] == [
+        ("delivered", False, None),
+        ("failed", False, "out_of_stock"),
+        ("failed", True, "rate_limited"),
+        ("unknown", True, "unavailable"),
+        ("unknown", True, "unavailable"),
+    ]
+    assert outcome.items[0].data == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "wanted"),
+    [
+        (Answer(200, b'{"id": 7}'), ("delivered", False, None)),
+        (Answer(404), ("failed", True, "unavailable")),
+        (Answer(409, b'{"error": "out_of_stock"}'), ("failed", False, "out_of_stock")),
+        (Answer(403), ("unknown", False, "unknown_outcome")),
+        (Answer(500), ("unknown", False, "unknown_outcome")),
+        (Answer(429), ("unknown", False, "unknown_outcome")),
+        (Answer(close=True), ("unknown", False, "unknown_outcome")),
+    ],
+)
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_what_became_of_a_command_is_looked_up_where_the_rule_says(
+    http: HttpConnector, told: Answer, wanted: tuple[str, bool, str | None], *, idempotent: bool
+) -> None:
+    with receiving() as receiver:
+        receiver.tell = lambda path: told
+        place = receiver.url.replace("/hook", "/done/{key}?v=1")
+        settings = {"url": receiver.url, "idempotent": idempotent, "look_up": place}
+        found = http.resolve(command("a b", settings, errors=frozenset({"out_of_stock"})))
+    assert receiver.asked == ["/done/a%20b?v=1"]
+    assert receiver.requests == []
+    assert found is not None
+    assert summary(found) == (("unknown", True, "timeout") if wanted[0] == "unknown" and idempotent else wanted)
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/{key}", "http://127.0.0.1:9/", 7, "ftp://{key}"])
+def test_a_look_up_that_cannot_be_made_tells_nothing(http: HttpConnector, place: object) -> None:
+    found = http.resolve(command("a", {"url": "http://127.0.0.1:9/", "idempotent": False, "look_up": place}))
+    assert found is not None
+    assert summary(found) == ("unknown", False, "unknown_outcome")

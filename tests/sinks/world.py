@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 
+import msgspec
+
 from infra.dispatch_store import DispatchFile
 from infra.embedded_log import FileReader, IngressLog
 from schemas.ports import Append, Command, Connector
@@ -65,6 +67,8 @@ class Receiver:
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    asked: list[str] = field(default_factory=list)  # paths of GET
+    tell: Callable[[str], Answer] = lambda path: Answer(404)
 
     @property
     def keys(self) -> list[str]:
@@ -85,7 +89,11 @@ def receiving(answer: Callable[[Json, int], Answer] = lambda body, count: Answer
             with receiver.lock:
                 before = receiver.keys.count(headers["idempotency-key"])
                 receiver.requests.append((headers, body))
-            self.say(receiver.answer(decode(dict, body), before))
+            self.say(receiver.answer(msgspec.json.decode(body), before))
+
+        def do_GET(self) -> None:
+            receiver.asked.append(self.path)
+            self.say(receiver.tell(self.path))
 
         def say(self, said: Answer) -> None:
             if said.hang:
@@ -154,8 +162,10 @@ def command(name: str, settings: Json = None, **changed: Json) -> Command:
 class Home:
     """The log files around a dispatcher, written by the test in the place of server and engine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vfs: str | None = None) -> None:
+        """`vfs` is the disk of the dispatcher's file."""
         self.path = path
+        self.vfs = vfs
         self.clock = HandClock()
         self.ingress = IngressLog(path / "ingress.db")
         self.engine = IngressLog(path / "engine-0.db")
@@ -180,15 +190,23 @@ class Home:
         self.ingress.append([Append(COMMANDS, 0, [record])], self.clock.us)
 
     def dispatcher(self, *connectors: Connector, calls: Calls | None = None, **world: Json) -> Dispatcher:
-        store = DispatchFile(self.path / "dispatcher-0.db")
-        positions = store.positions()
+        store = DispatchFile(self.path / "dispatcher-0.db", vfs=self.vfs)
+        try:
+            positions = store.positions()
+        except BaseException:
+            store.close()
+            raise
         readers = [
             FileReader(self.path / "engine-0.db", lambda topic: topic.startswith("actions.") or topic == CANCELS, positions),
             FileReader(self.path / "ingress.db", COMMANDS.__eq__, positions),
         ]
         control = FileReader(self.path / "ingress.db", CONTROL.__eq__, {})
         outside = DispatchWorld(clock=self.clock, rng=Random(7), secrets={"token": "s3"}.get, partitions=8, **world)
-        return Dispatcher(store, readers, control, connectors, calls or BesideCalls(), outside)
+        try:
+            return Dispatcher(store, readers, control, connectors, calls or BesideCalls(), outside)
+        except BaseException:
+            store.close()
+            raise
 
     def results(self) -> list[Result]:
         return [decode(Result, record) for record in self._read(RESULTS)]
@@ -197,7 +215,7 @@ class Home:
         return [decode(DeadLetter, record) for record in self._read(DEAD_LETTERS)]
 
     def _read(self, topic: str) -> list[bytes]:
-        reader = FileReader(self.path / "dispatcher-0.db", topic.__eq__, {})
+        reader = FileReader(self.path / "dispatcher-0.db", topic.__eq__, {}, vfs=self.vfs)
         records = [record for chunk in reader.poll(100_000) for record in chunk.records]
         reader.close()
         return records
