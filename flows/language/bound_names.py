@@ -3,35 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
-from flows.language.nodes import Mapping, Node, Scalar, Sequence
+from flows.language.nodes import Mapping, Node, Scalar, Sequence, plain
 
-_DATA_KEYS: Final = frozenset(["with", "set", "output", "labels", "when", "conditions"])
+STEP_LISTS: Final = frozenset(["steps", "then", "else", "on_error", "on_timeout", "on_retract"])
+_RESULTS: Final = frozenset(["wait", "approve", "decide", "for_each", "parallel", "generate", "features", "score"])
 
 
-def mappings(node: Node) -> Iterator[Mapping]:
-    """Give every mapping that may be a step; data is not looked into."""
+@dataclass(frozen=True, slots=True)
+class Named:
+    """One name that a step gives: a value that is set, an item, a result, a command without one, or the step alone."""
+
+    place: Scalar
+    sort: Literal["set", "item", "result", "command", "step"]
+    verb: str = ""
+    loop: int = 0  # the line of the for_each that it lives in
+
+    @property
+    def binds(self) -> bool:
+        """Tell whether expressions may read it."""
+        return self.sort in ("set", "item", "result")
+
+
+def named(node: Node, loop: int = 0) -> Iterator[Named]:
+    """Give every name that the steps under a flow, a step or a list give."""
     if isinstance(node, Sequence):
         for item in node.items:
-            yield from mappings(item)
+            yield from named(item, loop)
     if isinstance(node, Mapping):
-        yield node
+        inside = node.line if node.get("for_each") is not None else loop
+        each = node.get("each")
+        if inside and isinstance(each, Scalar):
+            yield Named(each, "item", "for_each", inside)
+        yield from _own(node, loop)
         for key, value in node.items:
-            if key.value not in _DATA_KEYS:
-                yield from mappings(value)
+            for steps in _lists(str(key.value), value):
+                yield from named(steps, inside if key.value == "steps" else loop)
 
 
-def bindings(found: list[Mapping]) -> dict[str, Scalar]:
-    """Give the first place at which each name is set, so that a use before it can be told from a typo."""
-    places: dict[str, Scalar] = {}
-    for assigned in (mapping.get("set") for mapping in found):
-        for key, _ in assigned.items if isinstance(assigned, Mapping) else ():
-            places.setdefault(str(key.value), key)
-    return places
+def _lists(key: str, value: Node) -> Iterator[Node]:
+    """Give the lists of steps, or of arms, at a key."""
+    if key == "parallel" and isinstance(value, Mapping):
+        yield from (arm for _, arm in value.items)
+    elif key in STEP_LISTS or key == "branch":
+        yield value
 
 
-def named_steps(found: list[Mapping], verb: str) -> list[Scalar]:
-    """Give the `as` of every step, or of those with a verb."""
-    names = [mapping.get("as") for mapping in found if not verb or mapping.get(verb) is not None]
-    return [name for name in names if isinstance(name, Scalar)]
+def _own(step: Mapping, loop: int) -> Iterator[Named]:
+    assigned, name = step.get("set"), step.get("as")
+    for key, _ in assigned.items if isinstance(assigned, Mapping) else ():
+        yield Named(key, "set", "set", loop)
+    if not isinstance(name, Scalar):
+        return
+    awaited = step.get("await")
+    if step.get("action") is not None:
+        yield Named(name, "result" if awaited is not None and plain(awaited) is True else "command", "action", loop)
+    elif step.get("call") is not None:
+        yield Named(name, "command" if awaited is not None and plain(awaited) is False else "result", "call", loop)
+    else:
+        verb = next((verb for verb in step.names() if verb in _RESULTS), "")
+        yield Named(name, "result" if verb else "step", verb, loop)

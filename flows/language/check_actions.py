@@ -29,8 +29,7 @@ def wanted_parameters(action: str, node: Node, known: Mapping[str, ActionType], 
     None: no contract is known for the action.
     """
     held = node if isinstance(node, MappingNode) else MappingNode(())
-    place = held.get("with")
-    given = place if isinstance(place, MappingNode) else MappingNode((), node.line, node.column)
+    given = given_data(held)
     _find_secrets(given, report)
     contract = known.get(action)
     if contract is None and not known:
@@ -39,15 +38,29 @@ def wanted_parameters(action: str, node: Node, known: Mapping[str, ActionType], 
         message = f"no contract is known for action '{action}': its parameters cannot be checked{near(action, known)}"
         report.warn(held.get("action") or node, "no-contract", message)
         return None
-    fields = dict(contract.params.fields)
-    for key, _ in given.items:
-        if key.value not in fields:
-            message = f"action '{action}' takes no '{key.value}' ({listed(fields)}){near(str(key.value), fields)}"
+    return wanted_fields(f"action '{action}'", contract.params, given, report)
+
+
+def wanted_fields(owner: str, of: Type, given: MappingNode, report: Report) -> Type:
+    """Tell of unknown and missing fields of data that is given for a record; give the type that the given ones must have."""
+    fields = dict(of.fields)
+    for key, value in given.items:
+        kind = fields.get(str(key.value))
+        if kind is None:
+            message = f"{owner} takes no '{key.value}' ({listed(fields)}){near(str(key.value), fields)}"
             report.add(key, "unknown-field", message)
+        elif kind.name == "record" and kind.fields and isinstance(value, MappingNode):
+            wanted_fields(f"'{key.value}' of {owner}", kind, value, report)
     for name, kind in fields.items():
         if given.get(name) is None and not kind.optional and kind.name != "any":
-            report.add(given, "missing-key", f"action '{action}' needs '{name}' ({print_type(kind)}); add it to with")
+            report.add(given, "missing-key", f"{owner} needs '{name}' ({print_type(kind)}); add it to with")
     return Type("record", fields=tuple((name, fields.get(name, _UNKNOWN)) for name in given.names()))
+
+
+def given_data(node: Node, key: str = "with") -> MappingNode:
+    """Give the data at a key, or nothing at the place of the step."""
+    held = node.get(key) if isinstance(node, MappingNode) else None
+    return held if isinstance(held, MappingNode) else MappingNode((), node.line, node.column)
 
 
 def refuse_missing(params: Template, want: Type | None, place: Node, report: Report) -> None:

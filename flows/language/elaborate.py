@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from flows.language.bound_names import Named
 from flows.language.conditions import (
     Condition,
     Group,
@@ -24,6 +25,7 @@ from flows.language.report import Report
 from schemas.expression.check import Scope, elaborate
 from schemas.expression.findings import ExpressionError, Finding
 from schemas.expression.fit import type_of
+from schemas.expression.keyed import PolicyTerm
 from schemas.expression.template import (
     ElaboratedTemplate,
     Items,
@@ -36,14 +38,14 @@ from schemas.expression.template import (
 from schemas.expression.tree import Constant, Path, Tree
 from schemas.expression.types import ANY, BOOL, Type
 from schemas.expression.walk import keys, nodes
+from schemas.expression.words import ROOTS
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
     """Names that are in the flow, but not to be read here."""
 
-    bound_at: MappingOf[str, int]  # every binding of the flow: its line
-    commands: MappingOf[str, int]  # actions that are not awaited: their line
+    named: MappingOf[str, Named]  # every name that steps give
     lost: frozenset[str] = frozenset()  # bound by a step that has a problem already
 
 
@@ -54,7 +56,8 @@ class Elaborator:
     report: Report
     elsewhere: Elsewhere
     conflicts: frozenset[str] = frozenset()
-    read: set[str] = field(default_factory=set)
+    policies: MappingOf[str, PolicyTerm] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)  # roots of paths, and roots with their first part: `approval.outcome`
 
     def expression(self, node: Node, key: str, names: Names, want: Type) -> Tree | None:
         """Read the expression at a key; None if it has an error, which is told."""
@@ -72,7 +75,7 @@ class Elaborator:
         """Read a condition in any spelling; None if one of its parts has an error."""
         return self._condition(read_condition(node), key, names)
 
-    def template(self, node: Node, names: Names, want: Type | None = None) -> ElaboratedTemplate | None:
+    def template(self, node: Node, names: Names, want: Type | None = None, *, secrets: bool = False) -> ElaboratedTemplate | None:
         """Read data with `{{ }}` in it, by the type that a contract gives it; None if it has an error."""
         before = len(self.report.problems)
         template = self._read_data(node)
@@ -80,7 +83,7 @@ class Elaborator:
             self._unreadable(tree, place, names)
         if len(self.report.problems) > before:
             return None
-        elaborated = elaborate_template(template, self._scope(names), want)
+        elaborated = elaborate_template(template, replace(self._scope(names), secrets=secrets), want)
         if self._told(elaborated.findings, node):
             return None
         for place, tree in _holes(node, elaborated.template):
@@ -171,10 +174,12 @@ class Elaborator:
     def _scope(self, names: Names) -> Scope:
         bindings = {name: bound.type for name, bound in names.bindings.items()}
         bindings |= {name: ANY for name in self.elsewhere.lost if name not in bindings}
-        return Scope(names.data, bindings, names.event, names.steps, names.known)
+        return Scope(names.data, bindings, names.event, names.steps, names.known, names.roots, self.policies)
 
     def _note(self, tree: Tree) -> None:
-        self.read.update(node.root for node in nodes(tree) if isinstance(node, Path))
+        for path in (node for node in nodes(tree) if isinstance(node, Path)):
+            first = path.parts[0] if path.parts and isinstance(path.parts[0], str) else "*"
+            self.read.update((path.root, f"{path.root}.{first}"))
 
     def _told(self, findings: tuple[Finding, ...] | list[Finding], node: Node) -> bool:
         for finding in findings:
@@ -196,27 +201,36 @@ class Elaborator:
         self._note(tree)
         bad = False
         for path in (part for part in nodes(tree) if isinstance(part, Path)):
-            problem = self._refusal(path, names)
+            problem = self._refusal(path, names, node.line)
             if problem:
                 self.report.add(node, *problem, path.at if isinstance(node, Scalar) else 0)
                 bad = True
         return bad
 
-    def _refusal(self, path: Path, names: Names) -> tuple[str, str] | None:
+    def _refusal(self, path: Path, names: Names, line: int) -> tuple[str, str] | None:
         root = path.root
-        if root in names.bindings or root in names.fields() or root in self.elsewhere.lost:
+        if root in names.bindings or root in names.fields() or root in self.elsewhere.lost or root in ROOTS:
             return None
-        if root in self.elsewhere.commands:
-            shown = ".".join([root, *(part for part in path.parts[:1] if isinstance(part, str))])
-            line = self.elsewhere.commands[root]
-            return (
-                "not-awaited",
-                f"'{shown}' is the result of an action that is not awaited; add await: true to step '{root}' (line {line})",
-            )
-        if root in self.elsewhere.bound_at:
-            line = self.elsewhere.bound_at[root]
-            return "not-yet-bound", f"'{root}' is bound elsewhere (line {line}) and not yet here; move this step behind it"
-        return None
+        found = self.elsewhere.named.get(root)
+        return None if found is None else _why_not(found, path, line)
+
+
+def _why_not(found: Named, path: Path, line: int) -> tuple[str, str] | None:
+    root = path.root
+    if found.sort == "command":
+        shown = ".".join([root, *(part for part in path.parts[:1] if isinstance(part, str))])
+        what, hint = ("an action", "add await: true to") if found.verb == "action" else ("a call", "take await: false from")
+        return (
+            "not-awaited",
+            f"'{shown}' is the result of {what} that is not awaited; {hint} step '{root}' (line {found.place.line})",
+        )
+    if found.loop:
+        return "not-yet-bound", f"'{root}' lives inside for_each (line {found.loop}); hand it out in result"
+    if found.sort == "step":
+        return "unknown-field", f"'{root}' names a step that binds nothing (line {found.place.line}); read something else"
+    if found.place.line > line:
+        return "not-yet-bound", f"'{root}' is bound later (line {found.place.line}); move this step behind it"
+    return "not-yet-bound", f"'{root}' is bound elsewhere (line {found.place.line}) and not yet here; move this step behind it"
 
 
 def _has_holes(node: Node) -> bool:

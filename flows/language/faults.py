@@ -13,12 +13,24 @@ from pydantic import ValidationError
 from flows.language.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, without
 from flows.language.report import Report, listed, near
 from schemas.flow.documents import Defaults, Trigger
-from schemas.flow.step import VERBS, BranchArm, RetryRule
-from schemas.flow.words import LATER, Words, sort_of
+from schemas.flow.parts import Batch, Budget, Compensate, Concurrency, Escalation, People, RetryRule
+from schemas.flow.step import VERBS, BranchArm
+from schemas.flow.words import Words, sort_of
 
 _ROUNDS: Final = 8
 _CONDITION_KEYS: Final = ["field", "operator", "value", "all", "any", "not"]
-_PARTS: Final[dict[str, type[Words]]] = {"retry": RetryRule, "defaults": Defaults, "trigger": Trigger}
+_PARTS: Final[dict[str, type[Words]]] = {
+    "retry": RetryRule,
+    "defaults": Defaults,
+    "trigger": Trigger,
+    "batch": Batch,
+    "concurrency": Concurrency,
+    "compensate": Compensate,
+    "by": People,
+    "to": People,
+    "escalate": Escalation,
+    "budget": Budget,
+}
 
 
 def validated(model: type[Words], kind: str, node: Mapping, report: Report) -> tuple[Words, Mapping] | None:
@@ -99,11 +111,6 @@ class _Fault:
         match self.sort:
             case "extra_forbidden":
                 owner, keys = _owner(self.path[:-1], self.holder, kind, model)
-                if (owner, self.key) == ("'retry'", "for"):
-                    return (
-                        "not-yet",
-                        f"'for' of retry: {LATER}; take it away",
-                    )
                 return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 20)}){near(self.key, keys)}"
             case "missing":
                 owner, _ = _owner(self.path, self.holder, kind, model)

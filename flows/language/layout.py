@@ -1,159 +1,178 @@
-"""Lays typed steps out as the flat table of a program: each step's place, where it goes on, and which keys are read."""
+"""Lays typed steps out as the flat table of a program: each step's place, where it goes on, where its errors go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import msgspec
 
-from flows.language.typed import TypedBranch, TypedFlow, TypedParallel, TypedStep
-from schemas.expression.scope import ENVELOPE
-from schemas.expression.template import Template, template_keys, template_without_places
-from schemas.expression.types import ANY, Type
-from schemas.expression.walk import keys, without_places
-from schemas.program import END, Act, Arm, Branch, Delay, EventTrigger, Fork, Join, Program, Set, Step, Stop
+from flows.language.layout_triggers import placed_triggers
+from flows.language.reads import bound_reads, policies_read, trigger_reads
+from flows.language.trees import trees_of, without_any_places
+from flows.language.typed import TypedFlow, TypedStep
+from schemas.expression.template import template_trees, template_without_places
+from schemas.expression.tree import Tree
+from schemas.expression.types import Type
+from schemas.program import (
+    END,
+    NO_STEP,
+    Act,
+    Arm,
+    Branch,
+    EachEnd,
+    Emit,
+    Fail,
+    ForEach,
+    Fork,
+    Join,
+    Program,
+    Set,
+    Step,
+    Stop,
+    Wait,
+)
 
 
 def lay_out(flow: TypedFlow, version: str, data: Type | None) -> Program:
     """Compile a typed flow; the same flow and contracts give the same bytes. `data` is the triggers' merged data."""
-    table: list[Step | None] = []
-    _place_list(flow.steps, END, table)
-    steps = tuple(step for step in table if step is not None)
+    table = _Table()
+    table.list(flow.steps, END, NO_STEP)
+    on_error = table.list(flow.on_error, END, NO_STEP)
+    on_retract = table.list(flow.on_retract, END, NO_STEP)
     output = None if flow.output is None else template_without_places(flow.output)
+    triggers = placed_triggers(flow.triggers)
+    steps = table.done()
+    trees = [tree for step in steps for tree in trees_of(step)] + (template_trees(output) if output is not None else [])
+    conditions = [one.condition for one in triggers if one.condition is not None]
     return Program(
         flow=flow.name,
         version=version,
         tenants=flow.tenants,
-        triggers=tuple(
-            EventTrigger(one.event, None if one.condition is None else without_places(one.condition), one.name)
-            for one in flow.triggers
-        ),
-        reads=_reads(steps, output, data),
-        steps=steps,
+        triggers=triggers,
+        reads=trigger_reads(trees, flow.bound, data),
+        steps=_with_reads(steps, table.events, trees),
         timeout_us=flow.timeout_us,
         output=output,
+        on_error=on_error,
+        on_retract=on_retract,
+        policies=policies_read([*trees, *conditions]),
     )
 
 
-def _size(step: TypedStep) -> int:
-    match step:
-        case TypedBranch():
-            return 1 + sum(_sizes(steps) for _, steps in step.arms) + _sizes(step.otherwise)
-        case TypedParallel():
-            inner = sum(_sizes(steps) for _, steps in step.arms)
-            return inner if _is_sequence(step) else inner + 2
-        case _:
-            return 1
+def _with_reads(steps: tuple[Step, ...], events: dict[int, Type], trees: list[Tree]) -> tuple[Step, ...]:
+    """Say of each wait which parts of its event anything reads."""
+    placed = list(steps)
+    for at, of in events.items():
+        wait = placed[at]
+        if isinstance(wait, Wait) and wait.await_.bind:
+            reads = bound_reads(trees, wait.await_.bind, of)
+            placed[at] = msgspec.structs.replace(wait, await_=msgspec.structs.replace(wait.await_, reads=reads))
+    return tuple(placed)
+
+
+@dataclass(slots=True)
+class _Table:
+    """The table as it grows; a block keeps its place free until its inside stands."""
+
+    steps: list[Step | None] = field(default_factory=list)
+    events: dict[int, Type] = field(default_factory=dict)  # what the wait at a place binds
+
+    def done(self) -> tuple[Step, ...]:
+        return tuple(step for step in self.steps if step is not None)
+
+    def list(self, steps: tuple[TypedStep, ...], after: int, handler: int) -> int:
+        """Append a list of steps; its last one goes on at `after`. Gives its first place, or `after` if it is empty."""
+        first, end = len(self.steps), len(self.steps) + _sizes(steps)
+        for step in steps:
+            following = len(self.steps) + _size(step)
+            self._place(step, following if following < end else after, handler)
+        return first if steps else after
+
+    def _place(self, typed: TypedStep, following: int, inherited: int) -> None:
+        if _is_sequence(typed):
+            self.list(tuple(inner for arm in typed.arms for inner in arm), following, inherited)
+            return
+        own = len(self.steps)
+        behind = own + _size(typed) - _sizes(typed.handler) - _sizes(typed.on_timeout)  # where handlers stand
+        handler = behind if typed.handler else inherited
+        self.steps.append(None)
+        self.steps[own] = without_any_places(self._record(typed, own, following, handler))
+        self.list(typed.handler, following, inherited)
+        late = self.list(typed.on_timeout, following, inherited)
+        step = self.steps[own]
+        if isinstance(step, Wait):
+            self.events[own] = typed.event or Type("any")
+            if typed.on_timeout:
+                self.steps[own] = msgspec.structs.replace(step, on_timeout=late)
+
+    def _record(self, typed: TypedStep, own: int, following: int, handler: int) -> Step:
+        match typed.step:
+            case Branch():
+                return self._branch(typed.step, typed, following, handler)
+            case Fork():
+                return self._fork(typed.step, typed, following, handler)
+            case ForEach():
+                return self._loop(typed.step, typed, following, handler)
+            case Stop():
+                return typed.step
+            case Fail():
+                return msgspec.structs.replace(typed.step, handler=handler)
+            case _:
+                del own
+                return msgspec.structs.replace(typed.step, next=following, handler=handler)
+
+    def _branch(self, step: Branch, typed: TypedStep, following: int, handler: int) -> Step:
+        inside, landing = handler, _lands(typed)
+        after = len(self.steps) + sum(_sizes(arm) for arm in typed.arms) if landing else following
+        if step.on_error == "continue":
+            inside = after
+        targets = [self.list(arm, after, inside) for arm in typed.arms]
+        if landing:
+            self.steps.append(Set(name=f"{step.name}_end", values=(), next=following, handler=handler))
+        arms = tuple(Arm(arm.when, target) for arm, target in zip(step.arms, targets, strict=False))
+        return msgspec.structs.replace(step, arms=arms, otherwise=targets[-1], handler=handler)
+
+    def _fork(self, step: Fork, typed: TypedStep, following: int, handler: int) -> Step:
+        join = len(self.steps) + sum(_sizes(arm) for arm in typed.arms)
+        targets = [self.list(arm, join, NO_STEP) for arm in typed.arms]
+        assert isinstance(typed.last, Join)
+        self.steps.append(msgspec.structs.replace(typed.last, next=following, handler=handler))
+        arms = tuple((name, target) for (name, _), target in zip(step.arms, targets, strict=True))
+        return msgspec.structs.replace(step, arms=arms, join=join, handler=handler)
+
+    def _loop(self, step: ForEach, typed: TypedStep, following: int, handler: int) -> Step:
+        end = len(self.steps) + sum(_sizes(arm) for arm in typed.arms)
+        body = self.list(typed.arms[0], end, NO_STEP)
+        assert isinstance(typed.last, EachEnd)
+        self.steps.append(without_any_places(typed.last))
+        return msgspec.structs.replace(step, body=body, end=end, next=following, handler=handler)
+
+
+def _size(typed: TypedStep) -> int:
+    inside = sum(_sizes(arm) for arm in typed.arms)
+    if _is_sequence(typed):
+        return inside
+    own = 1 + int(typed.last is not None) + int(_lands(typed))
+    return own + inside + _sizes(typed.handler) + _sizes(typed.on_timeout)
 
 
 def _sizes(steps: Iterable[TypedStep]) -> int:
     return sum(_size(step) for step in steps)
 
 
-def _is_sequence(step: TypedParallel) -> bool:
+def _lands(typed: TypedStep) -> bool:
+    """Tell whether errors inside a branch go on behind it, which may be the end: they need a step to land on."""
+    return isinstance(typed.step, Branch) and typed.step.on_error == "continue" and any(typed.arms)
+
+
+def _is_sequence(typed: TypedStep) -> bool:
     """Tell whether arms one after the other are the same: there is one, or none of them ever waits, branches or stops."""
-    return len(step.arms) == 1 or all(isinstance(inner, Act | Set) for _, steps in step.arms for inner in steps)
+    fork, join = typed.step, typed.last
+    if not isinstance(fork, Fork) or not isinstance(join, Join) or join.need or typed.handler or fork.on_error != "fail":
+        return False
+    return len(typed.arms) == 1 or all(_at_once(inner) for arm in typed.arms for inner in arm)
 
 
-def _place_list(steps: tuple[TypedStep, ...], after: int, table: list[Step | None]) -> None:
-    """Append a list of steps; its last step goes on at `after`."""
-    end = len(table) + _sizes(steps)
-    for step in steps:
-        following = len(table) + _size(step)
-        _place(step, following if following < end else after, table)
-
-
-def _place(step: TypedStep, following: int, table: list[Step | None]) -> None:
-    match step:
-        case TypedBranch():
-            _place_branch(step, following, table)
-        case TypedParallel():
-            if _is_sequence(step):
-                _place_list(tuple(inner for _, steps in step.arms for inner in steps), following, table)
-            else:
-                _place_parallel(step, following, table)
-        case Stop():
-            table.append(step)
-        case Act():
-            idempotency = None if step.idempotency is None else template_without_places(step.idempotency)
-            order_key = None if step.order_key is None else without_places(step.order_key)
-            table.append(
-                msgspec.structs.replace(
-                    step,
-                    params=template_without_places(step.params),
-                    idempotency=idempotency,
-                    order_key=order_key,
-                    next=following,
-                )
-            )
-        case Delay():
-            table.append(msgspec.structs.replace(step, time=without_places(step.time), next=following))
-        case Set():
-            table.append(
-                msgspec.structs.replace(
-                    step, values=tuple((name, template_without_places(value)) for name, value in step.values), next=following
-                )
-            )
-
-
-def _place_branch(step: TypedBranch, following: int, table: list[Step | None]) -> None:
-    own = len(table)
-    table.append(None)
-    arms = []
-    for when, steps in step.arms:
-        arms.append(Arm(without_places(when), len(table) if steps else following))
-        _place_list(steps, following, table)
-    otherwise = len(table) if step.otherwise else following
-    _place_list(step.otherwise, following, table)
-    table[own] = Branch(step.name, tuple(arms), otherwise, "continue" if step.on_error == "continue" else "fail")
-
-
-def _place_parallel(step: TypedParallel, following: int, table: list[Step | None]) -> None:
-    own = len(table)
-    join = own + _size(step) - 1
-    table.append(None)
-    arms = []
-    for name, steps in step.arms:
-        arms.append((name, len(table) if steps else join))
-        _place_list(steps, join, table)
-    table.append(Join(step.name, len(arms), following))
-    table[own] = Fork(step.name, tuple(arms), join)
-
-
-def _reads(steps: Iterable[Step], output: Template | None, data: Type | None) -> tuple[tuple[str, Type], ...]:
-    """Give the keys of the trigger event that steps read, with their types, sorted."""
-    steps = tuple(steps)
-    bound = {name for step in steps if isinstance(step, Set) for name, _ in step.values}
-    found = {key for step in steps for key in _keys(step)} | (template_keys(output) if output is not None else frozenset())
-    own = sorted(key for key in found if key not in bound and key.partition(".")[0] not in ("execution", "trigger"))
-    return tuple((key, _type_at(key, data)) for key in own)
-
-
-def _keys(step: Step) -> frozenset[str]:
-    match step:
-        case Act():
-            idempotency = template_keys(step.idempotency) if step.idempotency is not None else frozenset[str]()
-            order_key = keys(step.order_key) if step.order_key is not None else frozenset[str]()
-            return template_keys(step.params) | idempotency | order_key
-        case Delay():
-            return keys(step.time)
-        case Set():
-            return frozenset(key for _, value in step.values for key in template_keys(value))
-        case Branch():
-            return frozenset(key for arm in step.arms for key in keys(arm.when))
-        case _:
-            return frozenset()
-
-
-def _type_at(key: str, data: Type | None) -> Type:
-    root, _, rest = key.partition(".")
-    if root == "event":
-        return ENVELOPE.get(rest) or data or ANY
-    here, maybe = data, False
-    for name in key.split("."):
-        if here is None or here.name != "record":
-            return msgspec.structs.replace(ANY, optional=True)
-        here = dict(here.fields).get(name)
-        maybe = maybe or (here is not None and here.optional)
-    found = here or ANY
-    return msgspec.structs.replace(found, optional=True) if maybe else found
+def _at_once(typed: TypedStep) -> bool:
+    return isinstance(typed.step, Set | Emit) or (isinstance(typed.step, Act) and not typed.step.awaited)

@@ -8,7 +8,7 @@ from flows.language.conditions import duration_us
 from flows.language.nodes import Node, inner
 from flows.language.report import Report
 from schemas.expression.findings import ExpressionError
-from schemas.flow.step import RetryRule
+from schemas.flow.parts import RetryRule
 from schemas.records import Retry
 
 DAY_US: Final = 86_400_000_000
@@ -46,6 +46,7 @@ def retry_record(rule: RetryRule) -> Retry:
             factor=float(rule.factor),
             most_us=duration_us(rule.most),
             attempt_timeout_us=duration_us(rule.attempt_timeout),
+            codes=tuple(dict.fromkeys(str(code) for code in rule.for_)),
         )
     except ExpressionError:  # told where the rule stands
         return Retry()

@@ -29,6 +29,7 @@ class Names:
     bindings: Mapping[str, Bound] = field(default_factory=dict)
     known: frozenset[str] = frozenset()  # paths that are there for certain, because a condition has asked
     steps: bool = True  # False in the conditions of triggers
+    roots: Mapping[str, Type] = field(default_factory=dict)  # records of inputs, window, schedule, after, error, as far as bound
 
     def with_bindings(self, bindings: Mapping[str, Bound]) -> Names:
         """Give the names with other bindings."""
@@ -37,6 +38,10 @@ class Names:
     def knowing(self, paths: frozenset[str]) -> Names:
         """Give the names with more paths that are there for certain."""
         return replace(self, known=self.known | paths)
+
+    def with_root(self, root: str, of: Type) -> Names:
+        """Give the names with one more root of expressions."""
+        return replace(self, roots={**self.roots, root: of})
 
     def fields(self) -> frozenset[str]:
         """List the names that data takes: its fields, and by custom the first word of the event type."""
@@ -47,6 +52,11 @@ class Names:
 def optional(kind: Type) -> Type:
     """Say that a value may be missing."""
     return msgspec.structs.replace(kind, optional=True)
+
+
+def maybe(bindings: Mapping[str, Bound]) -> dict[str, Bound]:
+    """Give names that may not have been bound when they are read."""
+    return {name: replace(bound, type=optional(bound.type)) for name, bound in bindings.items()}
 
 
 def merged_data(contracts: Iterable[EventContract | None]) -> tuple[Type | None, frozenset[str]]:

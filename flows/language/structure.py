@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from flows.language.bound_names import STEP_LISTS
 from flows.language.faults import validated
 from flows.language.nodes import Mapping, Node, Scalar, Sequence, plain
 from flows.language.report import Report, near
 from schemas.flow.documents import KINDS, LATER_AROUND, LATER_TRIGGERS
-from schemas.flow.step import LATER_KEYS, LATER_VERBS, VERBS
+from schemas.flow.step import LATER_VERBS, VERBS
 from schemas.flow.words import LATER, Words, sort_of
 
 STEPS_MAX: Final = 500
@@ -80,10 +81,10 @@ def _known_trigger(trigger: Mapping, report: Report) -> Mapping:
 
 
 def _prune_lists(node: Mapping, report: Report, lost: set[str], count: _Count, depth: int) -> Mapping:
-    """Take faulty steps out of every list of steps under a flow, a branch arm or a parallel."""
+    """Take faulty steps out of every list of steps under a flow, a step or an arm."""
     items: list[tuple[Scalar, Node]] = []
     for key, value in node.items:
-        if isinstance(value, Sequence) and key.value in ("steps", "then", "else"):
+        if isinstance(value, Sequence) and key.value in STEP_LISTS:
             items.append((key, _prune_steps(value, report, lost, count, depth + 1)))
         else:
             items.append((key, value))
@@ -129,9 +130,7 @@ def _step(step: Node, report: Report, lost: set[str], count: _Count, depth: int)
         return None
     verbs = [key for key in step.names() if key in VERBS or key in LATER_VERBS]
     if len(verbs) == 1 and verbs[0] in VERBS:
-        if step.get("await") is not None:  # refused below; its result is not to be missed as well
-            lost.update(_bound_names(step))
-        return _inside(verbs[0], _without_later_options(verbs[0], step, report), report, lost, count, depth)
+        return _inside(verbs[0], step, report, lost, count, depth)
     _refuse_step(step, verbs, report)
     lost.update(_bound_names(step))
     return None
@@ -156,36 +155,19 @@ def _refuse_step(step: Mapping, verbs: list[str], report: Report) -> None:
         report.add(step, "no-verb", f"a step begins with {shown}, which is no verb ({', '.join(VERBS)}){guess}")
 
 
-def _without_later_options(verb: str, step: Mapping, report: Report) -> Mapping:
-    later = LATER_KEYS.get(verb, ())
-    on_error = step.get("on_error")
-    kept = []
-    for key, value in step.items:
-        if key.value in later:
-            report.add(key, "not-yet", f"'{key.value}' of step '{verb}': {LATER}; take it away")
-        elif key.value == "on_error" and isinstance(on_error, Sequence):
-            report.add(key, "not-yet", f"steps in 'on_error': {LATER}; write fail or continue")
-        elif key.value == "join" and verb == "parallel" and plain(value) != "all":
-            report.add(value, "not-yet", f"join {plain(value)!r}: {LATER}; write join: all")
-        else:
-            kept.append((key, value))
-    return replace(step, items=tuple(kept))
-
-
 def _inside(verb: str, step: Mapping, report: Report, lost: set[str], count: _Count, depth: int) -> Mapping:
-    inner = step.get(verb)
-    if verb == "branch" and isinstance(inner, Sequence):
-        arms = tuple(_prune_lists(arm, report, lost, count, depth) if isinstance(arm, Mapping) else arm for arm in inner.items)
-        step = replace(
-            step, items=tuple((key, replace(inner, items=arms) if key.value == verb else value) for key, value in step.items)
-        )
-        return _prune_lists(step, report, lost, count, depth)
-    if verb == "parallel" and isinstance(inner, Mapping):
+    found = step.get(verb)
+    if verb == "branch" and isinstance(found, Sequence):
+        arms = tuple(_prune_lists(arm, report, lost, count, depth) if isinstance(arm, Mapping) else arm for arm in found.items)
+        step = _with_value(step, verb, replace(found, items=arms))
+    if verb == "parallel" and isinstance(found, Mapping):
         named = tuple(
             (key, _prune_steps(value, report, lost, count, depth + 1) if isinstance(value, Sequence) else value)
-            for key, value in inner.items
+            for key, value in found.items
         )
-        return replace(
-            step, items=tuple((key, replace(inner, items=named) if key.value == verb else value) for key, value in step.items)
-        )
-    return step
+        step = _with_value(step, verb, replace(found, items=named))
+    return _prune_lists(step, report, lost, count, depth)
+
+
+def _with_value(step: Mapping, name: str, new: Node) -> Mapping:
+    return replace(step, items=tuple((key, new if key.value == name else value) for key, value in step.items))

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from schemas.expression.template import Template
-from schemas.expression.tree import Tree
-from schemas.program import Act, Delay, EventTrigger, Set, Stop
+from schemas.expression.types import Type
+from schemas.program import EachEnd, EventTrigger, Join, Step
+
+NOTHING: Final = Type("record")
 
 
 @dataclass(frozen=True, slots=True)
-class TypedBranch:
-    """The first arm that holds, else the last list."""
+class TypedStep:
+    """The record of a step, its places in the table not set yet, and the lists of steps inside it."""
 
-    name: str
-    arms: tuple[tuple[Tree, tuple[TypedStep, ...]], ...]
-    otherwise: tuple[TypedStep, ...]
-    on_error: str
-
-
-@dataclass(frozen=True, slots=True)
-class TypedParallel:
-    """Named arms at once."""
-
-    name: str
-    arms: tuple[tuple[str, tuple[TypedStep, ...]], ...]
-
-
-TypedStep = Act | Delay | Set | Stop | TypedBranch | TypedParallel  # `next` of the first four is not set yet
+    step: Step
+    arms: tuple[tuple[TypedStep, ...], ...] = ()  # as the record lists them; of a branch the last is else; the body of a loop
+    last: Join | EachEnd | None = None  # closes a block that has frames of its own
+    handler: tuple[TypedStep, ...] = ()  # its on_error steps
+    on_timeout: tuple[TypedStep, ...] = ()
+    event: Type | None = None  # what a wait binds
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +34,7 @@ class TypedFlow:
     steps: tuple[TypedStep, ...]
     output: Template | None
     timeout_us: int
+    output_type: Type = NOTHING
+    on_error: tuple[TypedStep, ...] = ()
+    on_retract: tuple[TypedStep, ...] = ()
+    bound: frozenset[str] = field(default=frozenset())  # every name that steps bind

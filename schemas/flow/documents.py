@@ -7,7 +7,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Discriminator, Field, Tag
 
 from schemas.flow.condition import Condition
-from schemas.flow.step import Priority, RetryRule, Step
+from schemas.flow.parts import Priority, RetryRule
+from schemas.flow.step import Step
 from schemas.flow.words import DATA, LITERAL, Data, Duration, EventName, Expression, Many, Name, Parameters, Tenant, Words
 from schemas.records import Json
 
@@ -65,6 +66,8 @@ class Around(Words):
     defaults: Defaults = Defaults()
     timeout: Duration = "400d"
     output: Parameters = Field(default_factory=dict, json_schema_extra=DATA)
+    on_error: Many[Step] = ()
+    on_retract: Many[Step] = ()
     trigger: Triggers
 
 
@@ -123,5 +126,5 @@ class ActionContract(Words):
 
 KINDS: Final[dict[str, type[Words]]] = {"flow": Flow, "workflow": Workflow, "event": Event, "action": ActionContract}
 LATER_KINDS: Final = ("policy", "test")
-LATER_AROUND: Final = ("inputs", "on_error", "on_retract", "limits", "objectives", "retention", "privacy", "views", "rollout")
+LATER_AROUND: Final = ("inputs", "limits", "objectives", "retention", "privacy", "views", "rollout")
 LATER_TRIGGERS: Final = ("window", "sequence", "absence", "schedule", "webhook", "manual", "after")

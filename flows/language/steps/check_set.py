@@ -5,6 +5,7 @@ from __future__ import annotations
 from flows.language.names import Names
 from flows.language.nodes import Mapping, Node, inner
 from flows.language.steps.walk import Ran, Walk
+from flows.language.typed import TypedStep
 from schemas.expression.template import Record, Template
 from schemas.expression.types import ANY
 from schemas.flow.step import SetStep
@@ -23,4 +24,4 @@ def check_set(walk: Walk, step: SetStep, node: Node, names: Names) -> Ran:
         after = walk.bind(name, key or place, found.type if found is not None else ANY, after)
         values.append((name, found.template if found is not None else Record(())))
     name = walk.step_names.of(step, f"set_{next(iter(step.set_))}")
-    return Ran((Set(name=name, values=tuple(values), next=END, on_error=step.on_error),), after)
+    return Ran((TypedStep(Set(name=name, values=tuple(values), next=END)),), after)

@@ -108,14 +108,14 @@ STEPS = [
         "- {action: notify, tme: 3, with: {to: x}}",
         [
             "5:22: error[unknown-key]: step 'action' has no key 'tme' "
-            "(action, as, with, retry, idempotency, priority, not_after, order_key, on_error)"
+            "(action, as, with, await, timeout, returns, retry, idempotency, priority, batch, concurrency, not_after, order_key, on_unknown, compensate, on_error); did you mean 'timeout'?"
         ],
     ),
     (
         "- {action: notify, with: {to: x}, piority: low}",
         [
             "5:37: error[unknown-key]: step 'action' has no key 'piority' "
-            "(action, as, with, retry, idempotency, priority, not_after, order_key, on_error); did you mean 'priority'?"
+            "(action, as, with, await, timeout, returns, retry, idempotency, priority, batch, concurrency, not_after, order_key, on_unknown, compensate, on_error); did you mean 'priority'?"
         ],
     ),
     ("- {action: notify, delay: 2h}", ["5:5: error[two-verbs]: one step has 'action' and 'delay'; make two steps"]),
@@ -123,20 +123,19 @@ STEPS = [
         "- {dely: 2h}",
         [
             "5:5: error[no-verb]: a step begins with 'dely', which is no verb "
-            "(action, delay, until, set, branch, parallel, stop); did you mean 'delay'?"
+            "(action, delay, until, set, branch, parallel, for_each, call, wait, approve, decide, emit, generate, fail, stop); did you mean 'delay'?"
         ],
     ),
     (
-        '- {wait: payment.received, as: paid}\n  - {action: notify, with: {to: "{{ paid.by }}"}}',
+        '- {score: risk, as: risk}\n  - {action: notify, with: {to: "{{ risk.band }}"}}',
         [
-            "5:6: error[not-yet]: step 'wait': the language has it and this version of Millrace does not run it yet; take the step away"
+            "5:6: error[not-yet]: step 'score': the language has it and this version of Millrace does not run it yet; take the step away"
         ],
     ),
     (
         "- {action: notify, with: {to: x}, await: true}",
         [
-            "5:37: error[not-yet]: 'await' of step 'action': the language has it and this version of Millrace does not run it yet; "
-            "take it away"
+            "5:5: error[no-deadline]: action 'notify' is awaited and has no timeout; an outcome must come: add timeout, here or under defaults"
         ],
     ),
     (
@@ -148,7 +147,7 @@ STEPS = [
     (
         '- {action: notify, with: {to: "{{ late }}"}}\n  - set: {late: x}',
         [
-            "5:37: error[not-yet-bound]: 'late' is bound elsewhere (line 6) and not yet here; move this step behind it",
+            "5:37: error[not-yet-bound]: 'late' is bound later (line 6); move this step behind it",
         ],
     ),
     (
