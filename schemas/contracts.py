@@ -47,10 +47,11 @@ def incompatibilities(old: EventContract, new: EventContract) -> list[str]:
     """Say why records of `old` cannot be read by `new`; [] if they can (Avro's BACKWARD)."""
     if old.event != new.event:
         return [f"{new.event!r} cannot replace {old.event!r}: another event type"]
-    return _differences(old.data, new.data, "data")
+    return type_differences(old.data, new.data, "data")
 
 
-def _differences(old: Type, new: Type, path: str) -> list[str]:
+def type_differences(old: Type, new: Type, path: str) -> list[str]:
+    """Say why values of one type cannot be read as another; [] if they can."""
     if old.optional and not new.optional:
         return [f"{path} could be missing and now may not; write {new.name}?"]
     if old.name in WIDER.get(new.name, ()):
@@ -61,7 +62,7 @@ def _differences(old: Type, new: Type, path: str) -> list[str]:
         gone = [option for option in old.options if option not in new.options]
         return [f"{path} no longer takes {', '.join(gone)}; keep the old words"] if gone else []
     if old.item is not None and new.item is not None:
-        return _differences(old.item, new.item, f"{path}[*]")
+        return type_differences(old.item, new.item, f"{path}[*]")
     return _field_differences(old, new, path)
 
 
@@ -70,7 +71,7 @@ def _field_differences(old: Type, new: Type, path: str) -> list[str]:
     found: list[str] = []
     for name, kind in new.fields:
         if name in before:
-            found += _differences(before[name], kind, f"{path}.{name}")
+            found += type_differences(before[name], kind, f"{path}.{name}")
         elif not kind.optional:
             found.append(f"{path}.{name} is new and required; old records lack it; write {_short(kind)}?")
     return found

@@ -132,6 +132,19 @@ def explain(
     perform("explain", json=json, files=files, mermaid=mermaid, tenant=tenant, home=home)
 
 
+@app.command(epilog="Example:  millrace diff deployed flows/order_over_limit.yaml")
+def diff(
+    *,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A file or folder, or `deployed`: what is in force.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="A file or folder.")],
+    tenant: Tenant = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
+    """Tell what differs between two versions of flows and events; exit 3 if executions in flight, callers or readers break."""
+    perform("diff", json=json, old=old, new=new, tenant=tenant, home=home)
+
+
 @app.command(epilog="Example:  millrace fmt --check flows/*.yaml")
 def fmt(
     *,

@@ -13,6 +13,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "connectors set": "flows.cli.connectors:set_connector",
     "demo": "flows.cli.demo:demo",
     "deploy": "flows.cli.deploy:deploy",
+    "diff": "flows.cli.diff:diff",
     "dlq list": "flows.cli.dlq:list_dead_letters",
     "dlq redrive": "flows.cli.dlq:redrive",
     "doctor": "flows.cli.doctor:doctor",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, assert_never
 
+from flows.explain.ways import ways
 from schemas.expression.literals import print_duration
 from schemas.expression.print import print_tree
 from schemas.expression.template import Template, print_template
@@ -45,17 +46,14 @@ from schemas.records import Json
 WIDTH: Final = 80  # characters of one line in a box
 _ENTITIES: Final = {'"': "#quot;", "#": "#35;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "\n": " ", "\r": " "}
 _SPECIAL: Final = re.compile("|".join(map(re.escape, _ENTITIES)))
-_ORDINAL: Final = re.compile(r"^arm_[0-9]+_")
 _PLAIN, _PEOPLE, _TIME, _CHOICE, _BAR, _END = ("[", "]"), ("[/", "/]"), ("([", "])"), ("{", "}"), ("{{", "}}"), ("((", "))")
-
-Way = tuple[int, str]  # where a step goes on, and what that way is called
 
 
 def mermaid(program: Program) -> str:
     """Draw a program; the same program gives the same text."""
     lines = ["flowchart TD"]
     for number, trigger in enumerate(program.triggers):
-        lines += [f"  {_box(f't{number}', _TIME, *_trigger(trigger))}", f"  t{number} --> {_place(program.entry)}"]
+        lines += [f"  {_box(f't{number}', _TIME, *trigger_words(trigger))}", f"  t{number} --> {_place(program.entry)}"]
     for place, step in enumerate(program.steps):
         lines += [f"  {line}" for line in _step(place, step)]
     if any(f"--> {_place(END)}" in line or f"| {_place(END)}" in line for line in lines):
@@ -69,7 +67,7 @@ def mermaid(program: Program) -> str:
 def _step(place: int, step: Step) -> Iterator[str]:
     shape, words = _drawn(step)
     yield _box(_place(place), shape, *words)
-    for target, name in _ways(step):
+    for target, name in ways(step):
         yield f"{_place(place)} -->{f'|{_label(name)}|' if name else ''} {_place(target)}"
     compensate = step.compensate if isinstance(step, Act | Call) else None
     if compensate is not None:
@@ -117,24 +115,8 @@ def _drawn(step: Step) -> tuple[tuple[str, str], tuple[str, ...]]:  # noqa: C901
             assert_never(step)
 
 
-def _ways(step: Step) -> list[Way]:
-    match step:
-        case Branch():
-            return [*((arm.target, print_tree(arm.when)) for arm in step.arms), (step.otherwise, "else")]
-        case Fork():
-            return [(target, _ORDINAL.sub("", name)) for name, target in step.arms]
-        case ForEach():
-            return [(step.body, "each"), (step.next, "then")]
-        case Wait():
-            late = [(step.on_timeout, "none came")] if isinstance(step.on_timeout, int) else []
-            return [(step.next, ""), *late]
-        case Fail() | Stop() | EachEnd():
-            return []
-        case _:
-            return [(step.next, "")]
-
-
-def _trigger(trigger: Trigger) -> tuple[str, ...]:
+def trigger_words(trigger: Trigger) -> tuple[str, ...]:
+    """Say what starts a flow in a few words each."""
     match trigger:
         case EventTrigger():
             conditions = (print_tree(trigger.condition),) if trigger.condition is not None else ()

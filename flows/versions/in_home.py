@@ -1,0 +1,98 @@
+"""The versions of flows that a home holds, as its control topic says: every program that was deployed, and which are active."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from infra.file_reader import FileReader
+from schemas.program import Program, unpack
+from schemas.topics import CONTROL, INGRESS_FILE
+
+BLOCK: Final = 10_000
+FlowKey = tuple[str, str]  # tenant or *, flow
+
+
+@dataclass(slots=True)
+class Pointer:
+    """Which version of a flow is active, and which was before it (its tail: the one before that)."""
+
+    version: str
+    before: tuple[str, ...] = ()  # the latest first, each once
+
+
+@dataclass(slots=True)
+class Versions:
+    """What the control topic says about versions, up to its end."""
+
+    active: dict[FlowKey, Pointer] = field(default_factory=dict)
+    packed: dict[str, str] = field(default_factory=dict)  # version -> its program, base64
+    owners: dict[str, set[FlowKey]] = field(default_factory=dict)  # version -> flows that it was deployed for
+
+    def program(self, version: str) -> Program | None:
+        """Give the program of a version, None where it was never deployed or was taken away."""
+        return unpack(b64decode(self.packed[version])) if version in self.packed else None
+
+    def of_tenant(self, tenant: str, flow: str) -> FlowKey | None:
+        """Give whose flow of a name a tenant runs: its own before the one for all."""
+        return next((key for key in ((tenant, flow), ("*", flow)) if key in self.active), None)
+
+
+class _Version(msgspec.Struct):
+    program: str
+
+
+class _Active(msgspec.Struct):
+    version: str
+
+
+class _Record(msgspec.Struct):
+    key: str
+    value: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_records = msgspec.json.Decoder(_Record)
+_versions = msgspec.json.Decoder(_Version | None)
+_pointers = msgspec.json.Decoder(_Active | None)
+
+
+def versions_in(home: Path) -> Versions:
+    """Read the control topic of a home; empty where there is none."""
+    found = Versions()
+    reader = FileReader(home / INGRESS_FILE, CONTROL.__eq__, {})
+    try:
+        while chunks := reader.poll(BLOCK):
+            for record in (record for chunk in chunks for record in chunk.records):
+                with suppress(msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):  # the engine sets them aside
+                    _take(found, _records.decode(record))
+    finally:
+        reader.close()
+    return found
+
+
+def _take(found: Versions, record: _Record) -> None:
+    match record.key.split("/"):
+        case ["version", tenant, flow, version]:
+            value = _versions.decode(record.value)
+            if value is None:
+                found.packed.pop(version, None)
+            else:
+                found.packed[version] = value.program
+                found.owners.setdefault(version, set()).add((tenant, flow))
+        case ["active", tenant, flow]:
+            _point(found, (tenant, flow), _pointers.decode(record.value))
+        case _:
+            pass
+
+
+def _point(found: Versions, key: FlowKey, active: _Active | None) -> None:
+    was = found.active.pop(key, None)
+    if active is None or active.version not in found.packed:
+        return
+    earlier = (was.version, *was.before) if was else ()
+    found.active[key] = Pointer(active.version, tuple(one for one in earlier if one != active.version))
