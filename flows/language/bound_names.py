@@ -43,6 +43,18 @@ def named(node: Node, loop: int = 0) -> Iterator[Named]:
                 yield from named(steps, inside if key.value == "steps" else loop)
 
 
+def step_mappings(node: Node) -> Iterator[Mapping]:
+    """Give every mapping that may be a step, under a flow, a step or a list."""
+    if isinstance(node, Sequence):
+        for item in node.items:
+            yield from step_mappings(item)
+    if isinstance(node, Mapping):
+        yield node
+        for key, value in node.items:
+            for steps in _lists(str(key.value), value):
+                yield from step_mappings(steps)
+
+
 def _lists(key: str, value: Node) -> Iterator[Node]:
     """Give the lists of steps, or of arms, at a key."""
     if key == "parallel" and isinstance(value, Mapping):

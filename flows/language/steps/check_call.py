@@ -22,7 +22,9 @@ def check_call(walk: Walk, step: CallStep, node: Node, names: Names) -> Ran:
         hint = near(str(step.call), walk.known.flows)
         message = f"no flow '{step.call}' is known that could be called; give its file as well, or deploy it first{hint}"
         walk.report.add(inner(node, "call"), "unknown-flow", message)
-    want = wanted_fields(f"flow '{step.call}'", called.inputs, given_data(node), walk.report) if called is not None else None
+    want = None
+    if called is not None and called.inputs.name == "record":
+        want = wanted_fields(f"flow '{step.call}'", called.inputs, given_data(node), walk.report)
     inputs = walk.template(inner(node, "with"), names, want) if step.with_ else Record(())
     refuse_missing(inputs, want, inner(node, "with"), walk.report)
     result = called.output if called is not None else ANY
