@@ -18,6 +18,7 @@ DATASETS = {
     "crm_sales": ("accounts.csv", "products.csv", "sales_pipeline.csv", "sales_teams.csv"),
     "incident_uci498": ("incident_event_log.csv.gz",),
     "online_retail": ("online_retail_2010_2011_positive_qty.csv.gz", "online_retail_II_2009_2010.csv.gz"),
+    "scms_delivery": ("SCMS_Delivery_History_Dataset.csv.gz",),
 }
 NO_DATASETS = f"the real data sets are not here: set {DATASETS_VARIABLE} to the folder that holds {', '.join(DATASETS)}"
 

@@ -9,6 +9,7 @@ from typing import Final
 from flows.datasets.crm_sales import read_crm_sales
 from flows.datasets.incident_uci498 import read_incidents
 from flows.datasets.online_retail import read_orders
+from flows.datasets.scms_delivery import read_deliveries
 from flows.datasets.stream import DataEvent
 from schemas.errors import InvalidInput
 
@@ -18,11 +19,12 @@ DATASETS: Final[Mapping[str, Callable[[Path, str | None], Iterator[DataEvent]]]]
     "crm_sales": read_crm_sales,
     "incident_uci498": read_incidents,
     "online_retail": read_orders,
+    "scms_delivery": read_deliveries,
 }
 
 
 def read_dataset(name: str, folder: Path, tenant_column: str | None = None) -> Iterator[DataEvent]:
-    """Give the events of a data set in order of their time, ties in file order; each with its topic.
+    """Give the events of a data set in order of their time (scms_delivery: of arrival), ties in file order; each with its topic.
 
     `tenant_column` names a column of the set whose value is the tenant; where it is empty, and by default, the tenant is the
     set's name. Raises InvalidInput for an unknown set or column, or a missing file.

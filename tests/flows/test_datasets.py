@@ -109,6 +109,37 @@ def test_each_invoice_is_one_event_with_all_its_lines(datasets: Path) -> None:
     assert not any(event["data"]["order"]["customer_id"] in ("", "0") for event in found)
 
 
+@pytest.mark.data("scms_delivery")
+def test_each_order_line_is_scheduled_and_delivered_and_told_when_it_was_recorded(datasets: Path) -> None:
+    found = [event for _, event in read_dataset("scms_delivery", datasets / "scms_delivery", "Country")]
+    wanted, arrivals = [], {}
+    for row in rows(datasets / "scms_delivery" / "SCMS_Delivery_History_Dataset.csv.gz"):
+        scheduled, delivered, recorded = (
+            micros(row[f"{name} Date"], "%d-%b-%y") for name in ("Scheduled Delivery", "Delivered to Client", "Delivery Recorded")
+        )
+        dates = [_slashed(row[name]) for name in ("PO Sent to Vendor Date", "PQ First Sent to Client Date")]
+        placed = next((date for date in dates if date is not None), scheduled)
+        for kind, time, arrival in (("scheduled", placed, placed), ("delivered", delivered, recorded)):
+            wanted.append((f"{row['ID']}-delivery.{kind}", time, row["Country"]))
+            arrivals[wanted[-1][0]] = arrival
+    assert sorted((event["id"], event["time"], event["tenant"]) for event in found) == sorted(wanted)
+    order = [arrivals[event["id"]] for event in found]
+    assert order == sorted(order)
+    late = [arrivals[event["id"]] - event["time"] for event in found if event["type"] == "delivery.delivered"]
+    assert (max(late) // 86_400_000_000, round(sum(one > 0 for one in late) / len(late), 3)) == (546, 0.185)
+    assert not any("N/A" in event["data"]["delivery"].values() for event in found)
+    known = [event["data"]["delivery"]["delivered_at"] for event in found if event["type"] == "delivery.scheduled"]
+    assert set(known) == {None}
+
+
+def _slashed(text: str) -> int | None:
+    parts = text.split("/")
+    if len(parts) != 3:
+        return None
+    month, day, year = (int(part) for part in parts)
+    return int(datetime(year if year > 99 else year + 2000, month, day, tzinfo=UTC).timestamp()) * 1_000_000
+
+
 @pytest.mark.data("crm_sales")
 def test_the_events_of_a_data_set_can_be_inferred(datasets: Path) -> None:
     found = [event for _, event in read_dataset("crm_sales", datasets / "crm_sales")][-600:]
