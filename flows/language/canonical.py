@@ -5,6 +5,7 @@ Comments, note, title, description and key order do not count. The canonical for
 
 from __future__ import annotations
 
+from collections.abc import Mapping as MappingOf
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
@@ -15,11 +16,11 @@ from flows.language.canonical_steps import canonical_steps
 from flows.language.canonical_words import (
     canonical_data,
     canonical_duration,
-    every_condition,
 )
-from flows.language.conditions import read_condition
 from flows.language.nodes import Mapping, Node, Sequence, inner
-from schemas.flow.documents import Flow, Trigger
+from flows.language.triggers.canonical import canonical_trigger
+from flows.language.triggers.listing import priority_of, triggers_of
+from schemas.flow.documents import Flow
 from schemas.records import Json
 
 HASH_BYTES: Final = 16
@@ -45,11 +46,11 @@ def canonical(flow: Flow, node: Mapping) -> dict[str, Json]:
         "labels": dict(flow.labels),
         **({"tenant": list(tenants_of(flow))} if flow.tenant is not None else {}),
         "enabled": flow.enabled,
-        "priority": flow.priority,
+        "priority": priority_of(flow),
         "timeout": canonical_duration(flow.timeout),
         **({"defaults": {"timeout": canonical_duration(flow.defaults.timeout)}} if flow.defaults.timeout is not None else {}),
         "output": canonical_data(flow.output),
-        "trigger": [_trigger(one, place) for one, place in triggers_of(flow, node)],
+        "trigger": [canonical_trigger(one, place) for one, place in triggers_of(flow, node)],
         "steps": canonical_steps(flow.steps, inner(node, "steps"), flow),
         **({"on_error": canonical_steps(flow.on_error, inner(node, "on_error"), flow)} if flow.on_error else {}),
         **({"on_retract": canonical_steps(flow.on_retract, inner(node, "on_retract"), flow)} if flow.on_retract else {}),
@@ -61,9 +62,12 @@ def canonical_bytes(document: dict[str, Json]) -> bytes:
     return _encoder.encode(document)
 
 
-def version_of(document: dict[str, Json]) -> str:
-    """Hash a canonical form: 32 hex digits."""
-    return blake2b(canonical_bytes(document), digest_size=HASH_BYTES).hexdigest()
+def version_of(document: dict[str, Json], locked: MappingOf[str, str] | None = None) -> str:
+    """Hash a canonical form, and the versions of the flows that it calls: 32 hex digits."""
+    hashed = blake2b(canonical_bytes(document), digest_size=HASH_BYTES)
+    if locked:
+        hashed.update(canonical_bytes(dict(locked)))
+    return hashed.hexdigest()
 
 
 def tenants_of(flow: Flow) -> tuple[str, ...]:
@@ -71,19 +75,3 @@ def tenants_of(flow: Flow) -> tuple[str, ...]:
     if flow.tenant is None:
         return ()
     return (flow.tenant,) if isinstance(flow.tenant, str) else tuple(sorted(set(flow.tenant)))
-
-
-def triggers_of(flow: Flow, node: Mapping) -> list[tuple[Trigger, Mapping]]:
-    """List the triggers with their places."""
-    place = node.get("trigger")
-    if isinstance(flow.trigger, Trigger):
-        return [(flow.trigger, place)] if isinstance(place, Mapping) else []
-    places = place.items if isinstance(place, Sequence) else ()
-    return [(one, at) for one, at in zip(flow.trigger, places, strict=True) if isinstance(at, Mapping)]
-
-
-def _trigger(trigger: Trigger, node: Mapping) -> dict[str, Json]:
-    conditions = node.get("conditions")
-    every = every_condition(read_condition(conditions)) if conditions is not None and trigger.conditions != () else []
-    found: dict[str, Json] = {"event": trigger.event, **({"conditions": every} if every else {})}
-    return {**found, "as": trigger.as_} if trigger.as_ else found

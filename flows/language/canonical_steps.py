@@ -18,6 +18,7 @@ from flows.language.canonical_words import (
 )
 from flows.language.conditions import read_condition
 from flows.language.nodes import Mapping, Node, Sequence, inner
+from flows.language.triggers.listing import priority_of
 from schemas.flow import step as steps_of
 from schemas.flow.documents import Defaults, Flow
 from schemas.flow.parts import Compensate, People, RetryRule
@@ -105,7 +106,7 @@ def _action(step: ActionStep, node: Node, flow: Flow) -> dict[str, Json]:
         "action": step.action,
         "with": canonical_data(step.with_),
         "retry": _retry(retry_of(step, flow.defaults)),
-        "priority": step.priority or flow.defaults.priority or flow.priority,
+        "priority": step.priority or flow.defaults.priority or priority_of(flow),
         "not_after": canonical_duration(not_after),
         **(awaited if step.await_ else {}),
         **_given(

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping as MappingOf
 
 from flows.language.bound_names import Named, named
-from flows.language.canonical import tenants_of, triggers_of
-from flows.language.check_around import check_defaults, check_timeout
-from flows.language.check_triggers import check_triggers
+from flows.language.canonical import tenants_of
+from flows.language.check_around import check_defaults, check_inputs, check_timeout
 from flows.language.cost import check_cost
 from flows.language.elaborate import Elaborator, Elsewhere
 from flows.language.known import Known
-from flows.language.names import Bound, Names, after_arms, merged_data
+from flows.language.names import Bound, Names, after_arms
 from flows.language.nodes import Mapping, inner
 from flows.language.report import Report
 from flows.language.steps.rules import RULES
 from flows.language.steps.walk import Ran, StepNames, Walk
+from flows.language.triggers.check import check_triggers
 from flows.language.typed import TypedFlow
 from schemas.expression.keyed import PolicyTerm
 from schemas.expression.scope import ERROR
@@ -30,9 +30,10 @@ from schemas.flow.documents import Flow
 def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: frozenset[str] = frozenset()) -> TypedFlow | None:
     """Check a flow (its mappings in the order of their keys); None if it has an error. `lost`: names of steps left out."""
     before = len(report.problems)
-    data, conflicts = merged_data([known.events.get(one.event) for one, _ in triggers_of(flow, node)])
-    walk = _walk(flow, node, report, known, lost, conflicts)
-    triggers, names = check_triggers(flow, node, known, walk.elaborator, data)
+    walk = _walk(flow, node, report, known, lost)
+    inputs = check_inputs(flow, node, report)
+    begun = check_triggers(flow, node, known, walk.elaborator, inputs)
+    walk.elaborator.conflicts, names = begun.conflicts, begun.names
     timeout_us = check_timeout(flow, node, report)
     check_defaults(flow, node, report)
     ran = walk.list(flow.steps, inner(node, "steps"), names)
@@ -45,25 +46,28 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
     return TypedFlow(
         name=str(flow.flow),
         tenants=tenants_of(flow),
-        triggers=triggers,
+        triggers=begun.triggers,
+        data=begun.names.data,
+        events=begun.bound,
+        inputs=inputs,
         steps=ran.steps,
         output=found.template if found is not None else None,
         timeout_us=timeout_us,
         output_type=found.type if found is not None else Type("record"),
         on_error=on_error.steps,
         on_retract=on_retract.steps,
-        bound=frozenset(name for name, one in walk.named.items() if one.binds),
+        bound=frozenset(name for name, one in walk.named.items() if one.binds) | frozenset(begun.bound),
     )
 
 
-def _walk(flow: Flow, node: Mapping, report: Report, known: Known, lost: frozenset[str], conflicts: frozenset[str]) -> Walk:
+def _walk(flow: Flow, node: Mapping, report: Report, known: Known, lost: frozenset[str]) -> Walk:
     names: dict[str, Named] = {}
     for one in named(node):
         first = names.get(one.place.text)
         if first is None or (one.binds and not first.binds):
             names[one.place.text] = one
     terms = {name: PolicyTerm(one.value, one.key) for name, one in known.policies.items() if one.value is not None}
-    elaborator = Elaborator(report, Elsewhere(names, lost), conflicts, terms)
+    elaborator = Elaborator(report, Elsewhere(names, lost), policies=terms)
     taken = {name for name, one in names.items() if one.sort not in ("set", "item")}
     return Walk(flow, report, known, elaborator, StepNames(taken), names, RULES)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from flows.language.canonical import canonical, sorted_keys, tenants_of, triggers_of, version_of
+from flows.language.called import objects_of
+from flows.language.canonical import canonical, sorted_keys, tenants_of, version_of
 from flows.language.check_flow import check_flow
 from flows.language.desugar import desugar
 from flows.language.known import Known
 from flows.language.layout import lay_out
-from flows.language.names import merged_data
 from flows.language.nodes import Mapping as MappingNode
 from flows.language.nodes import plain
 from flows.language.parse import Document, planted_document
@@ -70,14 +70,14 @@ def compile_document(document: Document, known: Known, report: Report) -> Compil
     if typed is None or any(problem.severity == "error" for problem in report.problems[before:]):
         return None
     form = canonical(flow, node)
-    data, _ = merged_data(known.events.get(one.event) for one, _ in triggers_of(flow, node))
-    version = version_of(form)
+    locked = {name: known.flows[name].version for one in objects_of(node, "call") if (name := str(one.value)) in known.flows}
+    version = version_of(form, locked)
     return CompiledFlow(
         name=typed.name,
         version=version,
         tenants=tenants_of(flow),
         document=form,
-        program=lay_out(typed, version, data),
+        program=lay_out(typed, version),
         title=flow.title,
         description=flow.description,
         file=document.file,

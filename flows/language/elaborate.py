@@ -71,6 +71,10 @@ class Elaborator:
             return None
         return tree
 
+    def tree(self, tree: Tree, node: Node, names: Names, want: Type) -> Tree | None:
+        """Check an expression that has been read already."""
+        return None if self._unreadable(tree, node, names) else self._elaborated(tree, node, names, want)
+
     def condition(self, node: Node, key: str, names: Names) -> Tree | None:
         """Read a condition in any spelling; None if one of its parts has an error."""
         return self._condition(read_condition(node), key, names)

@@ -12,9 +12,22 @@ from pydantic import ValidationError
 
 from flows.language.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, without
 from flows.language.report import Report, listed, near
-from schemas.flow.documents import Defaults, Trigger
+from schemas.flow.around import ConcurrencyLimit, Limits, Objectives, RateLimit, Retention, Rollout, View
+from schemas.flow.documents import Defaults
 from schemas.flow.parts import Batch, Budget, Compensate, Concurrency, Escalation, People, RetryRule
+from schemas.flow.policy import TableRule
+from schemas.flow.scenario import Expect, ExpectedAction, ExpectedEvent, ExpectedWait, Moments
 from schemas.flow.step import VERBS, BranchArm
+from schemas.flow.trigger import (
+    SORTS,
+    AbsenceRule,
+    ManualRule,
+    SequenceEvent,
+    SequenceRule,
+    Signature,
+    WindowRule,
+    sort_of_trigger,
+)
 from schemas.flow.words import Words, sort_of
 
 _ROUNDS: Final = 8
@@ -22,7 +35,6 @@ _CONDITION_KEYS: Final = ["field", "operator", "value", "all", "any", "not"]
 _PARTS: Final[dict[str, type[Words]]] = {
     "retry": RetryRule,
     "defaults": Defaults,
-    "trigger": Trigger,
     "batch": Batch,
     "concurrency": Concurrency,
     "compensate": Compensate,
@@ -30,6 +42,26 @@ _PARTS: Final[dict[str, type[Words]]] = {
     "to": People,
     "escalate": Escalation,
     "budget": Budget,
+    "window": WindowRule,
+    "absence": AbsenceRule,
+    "sequence": SequenceRule,
+    "signature": Signature,
+    "manual": ManualRule,
+    "limits": Limits,
+    "rate": RateLimit,
+    "quota": RateLimit,
+    "objectives": Objectives,
+    "retention": Retention,
+    "rollout": Rollout,
+    "expect": Expect,
+    "waiting": ExpectedWait,
+}
+_ITEMS: Final[dict[str, tuple[str, type[Words]]]] = {  # lists whose items are of one kind
+    "rules": ("a rule", TableRule),
+    "timeline": ("a line of 'timeline'", Moments),
+    "views": ("a view", View),
+    "actions_include": ("an expected action", ExpectedAction),
+    "actions_exclude": ("an expected action", ExpectedAction),
 }
 
 
@@ -153,8 +185,31 @@ def _owner(path: Path, holder: Node, kind: str, model: type[Words]) -> tuple[str
     last = next((part for part in reversed(path) if isinstance(part, str)), "")
     if not path:
         return kind, _keys(model)
+    found = _trigger_part(path, last, holder) or _item(path, last)
+    if found is not None:
+        return found[0], _keys(found[1])
     if last in _PARTS:
         return f"'{last}'", _keys(_PARTS[last])
+    return _step_part(path, last, holder)
+
+
+def _trigger_part(path: Path, last: str, holder: Node) -> tuple[str, type[Words]] | None:
+    if last == "trigger":
+        sort = sort_of_trigger(plain(holder))
+        return f"trigger '{sort}'", SORTS[sort]
+    return ("an event of 'sequence'", SequenceEvent) if last == "events" and "sequence" in path else None
+
+
+def _item(path: Path, last: str) -> tuple[str, type[Words]] | None:
+    """Name an item of a list whose items are of one kind, or what limits are made of."""
+    if "expect" in path and last in ("actions", "events"):
+        return f"an expected {last[:-1]}", ExpectedAction if last == "actions" else ExpectedEvent
+    if last == "concurrency" and "limits" in path:
+        return "'concurrency'", ConcurrencyLimit
+    return _ITEMS.get(last)
+
+
+def _step_part(path: Path, last: str, holder: Node) -> tuple[str, list[str]]:
     verb = next((key for key in holder.names() if key in VERBS), "") if isinstance(holder, Mapping) else ""
     if last == "actions":
         return "an item of 'actions'", ["type", "delay"]

@@ -34,29 +34,30 @@ from schemas.program import (
 )
 
 
-def lay_out(flow: TypedFlow, version: str, data: Type | None) -> Program:
-    """Compile a typed flow; the same flow and contracts give the same bytes. `data` is the triggers' merged data."""
+def lay_out(flow: TypedFlow, version: str) -> Program:
+    """Compile a typed flow; the same flow and contracts give the same bytes."""
     table = _Table()
     table.list(flow.steps, END, NO_STEP)
     on_error = table.list(flow.on_error, END, NO_STEP)
     on_retract = table.list(flow.on_retract, END, NO_STEP)
     output = None if flow.output is None else template_without_places(flow.output)
-    triggers = placed_triggers(flow.triggers)
     steps = table.done()
     trees = [tree for step in steps for tree in trees_of(step)] + (template_trees(output) if output is not None else [])
-    conditions = [one.condition for one in triggers if one.condition is not None]
+    triggers = placed_triggers(flow.triggers, flow.events, trees)
+    asked = [tree for one in triggers for tree in trees_of(one)]
     return Program(
         flow=flow.name,
         version=version,
         tenants=flow.tenants,
         triggers=triggers,
-        reads=trigger_reads(trees, flow.bound, data),
+        reads=trigger_reads(trees, flow.bound, flow.data),
         steps=_with_reads(steps, table.events, trees),
         timeout_us=flow.timeout_us,
         output=output,
         on_error=on_error,
         on_retract=on_retract,
-        policies=policies_read([*trees, *conditions]),
+        inputs=flow.inputs,
+        policies=policies_read([*trees, *asked]),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -64,8 +64,12 @@ def merged_data(contracts: Iterable[EventContract | None]) -> tuple[Type | None,
 
     A field that one trigger lacks may be missing. None: no contract says.
     """
-    found = list(contracts)
-    known = [contract.data for contract in found if contract is not None]
+    return merged_types([None if contract is None else contract.data for contract in contracts])
+
+
+def merged_types(found: Sequence[Type | None]) -> tuple[Type | None, frozenset[str]]:
+    """Give the record that all ways share, as merged_data does."""
+    known = [data for data in found if data is not None]
     if len(known) < len(found) or not known:
         return None, frozenset()
     conflicts: set[str] = set()

@@ -13,8 +13,7 @@ from flows.language.nodes import Mapping, Node, Scalar, planted
 from flows.language.report import Report, near
 from flows.language.yaml_text import read_yaml
 from schemas.errors import Problem
-from schemas.flow.documents import KINDS, LATER_KINDS
-from schemas.flow.words import LATER
+from schemas.flow.documents import KINDS
 from schemas.records import Json
 
 BYTES_MAX: Final = 256 * 1024  # of a file with one document; of each document in the mean
@@ -26,7 +25,7 @@ _BY_RANK: Final = ("test", "policy", "flow", "workflow", "event", "action")
 class Document:
     """One document of a file."""
 
-    kind: str  # flow | workflow | event | action
+    kind: str  # flow | workflow | event | action | policy | test
     name: str
     file: str
     node: Mapping
@@ -74,14 +73,6 @@ def _document(node: Node, report: Report) -> Document | None:
     if kind is None:
         guess = next((near(key, KINDS) for key in node.names() if near(key, KINDS)), "")
         report.add(node, "no-kind", f"this document has none of {', '.join(_BY_RANK)}; write its kind and name first{guess}")
-        return None
-    if kind in LATER_KINDS:
-        place = node.key(kind) or node
-        report.add(
-            place,
-            "not-yet",
-            f"a {kind} document: {LATER}; take it away",
-        )
         return None
     name = node.get(kind)
     return Document(kind, str(name.value) if isinstance(name, Scalar) else "", report.file, node)

@@ -12,13 +12,12 @@ from flows.language.bound_names import STEP_LISTS
 from flows.language.faults import validated
 from flows.language.nodes import Mapping, Node, Scalar, Sequence, plain
 from flows.language.report import Report, near
-from schemas.flow.documents import KINDS, LATER_AROUND, LATER_TRIGGERS
+from schemas.flow.documents import KINDS
 from schemas.flow.step import LATER_VERBS, VERBS
 from schemas.flow.words import LATER, Words, sort_of
 
 STEPS_MAX: Final = 500
 STEP_DEPTH_MAX: Final = 16
-LEFT_OUT: Final = "left.out"  # the event of a trigger that was refused
 _NOTHING: Final = Mapping(((Scalar("delay", text="delay"), Scalar(0, text="0")),))  # where every step was left out
 
 
@@ -35,8 +34,6 @@ def shape(kind: str, node: Mapping, report: Report) -> Shaped | None:
     """Read a document as its kind; None if so much is wrong that nothing can be made of it."""
     lost: set[str] = set()
     if kind in ("flow", "workflow"):
-        node = _without_later_keys(node, report)
-        node = _prune_triggers(node, report)
         count = _Count()
         node = _prune_lists(node, report, lost, count, 0)
     found = validated(KINDS[kind], kind, node, report)
@@ -46,38 +43,6 @@ def shape(kind: str, node: Mapping, report: Report) -> Shaped | None:
 @dataclass(slots=True)
 class _Count:
     steps: int = 0
-
-
-def _without_later_keys(node: Mapping, report: Report) -> Mapping:
-    for key, _ in node.items:
-        if key.value in LATER_AROUND:
-            report.add(key, "not-yet", f"'{key.value}' around a flow: {LATER}; take it away")
-    return replace(node, items=tuple(item for item in node.items if item[0].value not in LATER_AROUND))
-
-
-def _prune_triggers(node: Mapping, report: Report) -> Mapping:
-    """Reduce triggers of later issues to the event they name, so that the rest of the flow is checked all the same."""
-    trigger = node.get("trigger")
-    kept: Node | None = _known_trigger(trigger, report) if isinstance(trigger, Mapping) else trigger
-    if isinstance(trigger, Sequence):
-        kept = replace(
-            trigger, items=tuple(_known_trigger(one, report) if isinstance(one, Mapping) else one for one in trigger.items)
-        )
-    if kept is None:
-        return node
-    return replace(node, items=tuple((key, kept if key.value == "trigger" else value) for key, value in node.items))
-
-
-def _known_trigger(trigger: Mapping, report: Report) -> Mapping:
-    later = [key for key, _ in trigger.items if key.value in LATER_TRIGGERS]
-    for key in later:
-        report.add(key, "not-yet", f"trigger '{key.value}': {LATER}; start the flow with event")
-    if not later:
-        return trigger
-    kept = tuple(item for item in trigger.items if item[0].value in ("event", "as", "conditions"))
-    event = Scalar(LEFT_OUT, trigger.line, trigger.column, LEFT_OUT, None)
-    named = any(key.value == "event" for key, _ in kept)
-    return replace(trigger, items=kept if named else (*kept, (replace(event, value="event"), event)))
 
 
 def _prune_lists(node: Mapping, report: Report, lost: set[str], count: _Count, depth: int) -> Mapping:

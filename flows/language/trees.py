@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -11,10 +11,25 @@ from schemas.expression.template import Items, Record, Template, Text, Value, Wh
 from schemas.expression.tree import Tree
 from schemas.expression.types import Type
 from schemas.expression.walk import without_places
-from schemas.program import Arm, AtOnce, Await, Batch, Compensation, Correlation, Deciders, Step
+from schemas.program import (
+    Absence,
+    Arm,
+    AtOnce,
+    Await,
+    Batch,
+    Compensation,
+    Correlation,
+    Deciders,
+    Limit,
+    Measure,
+    Sequence,
+    Window,
+)
+
+R = TypeVar("R", bound=msgspec.Struct)
 
 _TEMPLATES: Final = (Value, Whole, Text, Record, Items)
-_HOLDERS: Final = (Arm, AtOnce, Await, Batch, Compensation, Correlation, Deciders)
+_HOLDERS: Final = (Absence, Arm, AtOnce, Await, Batch, Compensation, Correlation, Deciders, Limit, Measure, Sequence, Window)
 _TREE_TAG: Final = "node"
 
 
@@ -36,7 +51,7 @@ def _trees(value: Any) -> Iterator[Tree]:
         yield value
 
 
-def without_any_places(step: Step) -> Step:
+def without_any_places(step: R) -> R:
     """Copy a step with every offset 0: where something stands in the text is no part of a program."""
     return _changed(step, without_places)  # type: ignore[no-any-return]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.expression.template import Template
 from schemas.expression.types import Type
-from schemas.program import EachEnd, EventTrigger, Join, Step
+from schemas.program import EachEnd, Join, Step, Trigger
 
 NOTHING: Final = Type("record")
 
@@ -30,11 +31,14 @@ class TypedFlow:
 
     name: str
     tenants: tuple[str, ...]
-    triggers: tuple[EventTrigger, ...]
+    triggers: tuple[Trigger, ...]
     steps: tuple[TypedStep, ...]
     output: Template | None
     timeout_us: int
     output_type: Type = NOTHING
     on_error: tuple[TypedStep, ...] = ()
     on_retract: tuple[TypedStep, ...] = ()
+    data: Type | None = None  # of the triggers' events, put together; None: no contract says
+    events: Mapping[str, Type] = field(default_factory=dict)  # what triggers bind to events
+    inputs: Type | None = None
     bound: frozenset[str] = field(default=frozenset())  # every name that steps bind

@@ -1,4 +1,4 @@
-"""The documents of the language: flow (short form: workflow), event and action (flow-language.md section 2)."""
+"""The documents of the language: flow (short form: workflow), event, action, policy and test (flow-language.md section 2)."""
 
 from __future__ import annotations
 
@@ -6,32 +6,17 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from schemas.flow.condition import Condition
-from schemas.flow.parts import Priority, RetryRule
+from schemas.flow.around import Limits, Objectives, PrivacyRules, Retention, Rollout, View
+from schemas.flow.parts import Priority, RetryRule, Types
+from schemas.flow.policy import Policy
+from schemas.flow.scenario import Test
 from schemas.flow.step import Step
+from schemas.flow.trigger import Triggers
 from schemas.flow.words import DATA, LITERAL, Data, Duration, EventName, Expression, Many, Name, Parameters, Tenant, Words
 from schemas.records import Json
 
 Language = Annotated[Literal[1], Field(json_schema_extra=LITERAL)]
 Text = Annotated[str | None, Field(json_schema_extra=LITERAL)]
-
-
-class Trigger(Words):
-    """Start for each event of a type for which all conditions hold."""
-
-    event: EventName
-    conditions: Condition | None = None
-    as_: Name | None = Field(None, alias="as")
-
-
-def _one_or_many(value: Json) -> str:
-    return "trigger:list" if isinstance(value, list | tuple) else "trigger:one"
-
-
-Triggers = Annotated[
-    Annotated[Trigger, Tag("trigger:one")] | Annotated[Many[Trigger], Tag("trigger:list"), Field(min_length=1)],
-    Discriminator(_one_or_many),
-]
 
 
 def _tenants(value: Json) -> str:
@@ -62,12 +47,19 @@ class Around(Words):
     labels: Annotated[dict[str, str], Field(json_schema_extra=LITERAL)] = Field(default_factory=dict)
     tenant: Tenants | None = None
     enabled: Annotated[bool, Field(json_schema_extra=LITERAL)] = True
-    priority: Priority = "normal"
+    priority: Priority | None = None
+    inputs: Types = Field(default_factory=dict)
     defaults: Defaults = Defaults()
     timeout: Duration = "400d"
     output: Parameters = Field(default_factory=dict, json_schema_extra=DATA)
     on_error: Many[Step] = ()
     on_retract: Many[Step] = ()
+    limits: Limits = Limits()
+    objectives: Objectives | None = None
+    retention: Retention | None = None
+    privacy: PrivacyRules = Field(default_factory=dict)
+    views: Many[View] = ()
+    rollout: Rollout = Rollout()
     trigger: Triggers
 
 
@@ -124,7 +116,11 @@ class ActionContract(Words):
     description: Text = None
 
 
-KINDS: Final[dict[str, type[Words]]] = {"flow": Flow, "workflow": Workflow, "event": Event, "action": ActionContract}
-LATER_KINDS: Final = ("policy", "test")
-LATER_AROUND: Final = ("inputs", "limits", "objectives", "retention", "privacy", "views", "rollout")
-LATER_TRIGGERS: Final = ("window", "sequence", "absence", "schedule", "webhook", "manual", "after")
+KINDS: Final[dict[str, type[Words]]] = {
+    "flow": Flow,
+    "workflow": Workflow,
+    "event": Event,
+    "action": ActionContract,
+    "policy": Policy,
+    "test": Test,
+}

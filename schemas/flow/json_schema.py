@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from schemas.flow.documents import ActionContract, Event, Flow, Workflow
+from schemas.flow.policy import Policy
+from schemas.flow.scenario import Test
 
-_DOCUMENTS: TypeAdapter[Any] = TypeAdapter(Flow | Workflow | Event | ActionContract)
+_DOCUMENTS: TypeAdapter[Any] = TypeAdapter(Flow | Workflow | Event | ActionContract | Policy | Test)
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from flows.language.nodes import Node, inner
 from flows.language.steps.check_commands import at_once_of, batch_of, compensation_of, deadline, key_of, parameters
 from flows.language.steps.form import read_types
 from flows.language.steps.walk import Ran, Walk
+from flows.language.triggers.listing import priority_of
 from flows.language.typed import TypedStep
 from schemas.expression.template import Record, Template
 from schemas.expression.types import ANY, STRING, Type
@@ -34,7 +35,7 @@ def check_action(walk: Walk, step: ActionStep, node: Node, names: Names) -> Ran:
         action=str(step.action),
         params=parameters(walk, str(step.action), node, names),
         next=END,
-        priority=step.priority or walk.flow.defaults.priority or walk.flow.priority,
+        priority=step.priority or walk.flow.defaults.priority or priority_of(walk.flow),
         not_after_us=positive(not_after, inner(node, "not_after"), "not_after", report),
         retry=retry_record(retry_of(step, walk.flow.defaults)),
         idempotency=_idempotency(walk, step, node, names),

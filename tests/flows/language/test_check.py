@@ -235,9 +235,7 @@ WHOLE = [
     (
         "flow: f\nlimits: {}\ntrigger: {schedule: x}\nsteps: [{stop: done}]\n",
         [
-            "2:1: error[not-yet]: 'limits' around a flow: the language has it and this version of Millrace does not run it yet; take it away",
-            "3:11: error[not-yet]: trigger 'schedule': the language has it and this version of Millrace does not run it yet; "
-            "start the flow with event",
+            "3:10: error[missing-key]: trigger 'schedule' has no 'zone' and needs one; add it",
         ],
     ),
     (

@@ -109,12 +109,6 @@ def test_what_is_too_large_or_too_deep_is_refused_by_name() -> None:
     assert "error[too-deep]" in problems("flow: f\nx: " + "[" * 400 + "]" * 400)[0]
 
 
-def test_policies_and_tests_are_known_and_not_run_yet() -> None:
-    assert problems("policy: p\nvalue: 3\n") == [
-        "a.yaml:1:1: error[not-yet]: a policy document: the language has it and this version of Millrace does not run it yet; take it away"
-    ]
-
-
 @pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml, so there is one route only")
 def test_both_scanners_give_the_same_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     text = "flow: f\nsteps:\n  - {set: {a: string?, 'b': \"é {{ x }}\"}}\n  - delay: 1h # note\n  - note: |\n      two\n       lines\n"
