@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from schemas.expression.print import print_tree
 from schemas.expression.tree import Compare, Constant, Field, Not, Tree
 
 
 def uncovered(arms: Sequence[Tree]) -> str | None:
     """Name what the arms leave out; None if they name every value of one bool or one_of."""
     tested = [_tested(tree) for tree in arms]
-    fields = {field.key: field for field, _ in tested if field is not None}
+    fields = {print_tree(field): field for field, _ in tested if field is not None}
     if len(fields) != 1 or any(field is None for field, _ in tested):
         return "every case"
-    (key, field), *_ = fields.items()
+    (shown, field), *_ = fields.items()
     options: tuple[object, ...] = (True, False) if field.type.name == "bool" else field.type.options
     missing = [option for option in options if option not in [value for _, value in tested]]
     if missing:
-        return f"{', '.join(_worded(option) for option in missing)} of {key}"
-    return f"a missing {key}" if field.type.optional else None
+        return f"{', '.join(_worded(option) for option in missing)} of {shown}"
+    return f"a missing {shown}" if field.type.optional else None
 
 
 def _tested(tree: Tree) -> tuple[Field | None, object]:

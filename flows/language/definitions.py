@@ -4,29 +4,42 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import msgspec
 
+from flows.language.called import circles, flow_type, in_call_order, objects_of
 from flows.language.canonical import canonical_bytes
+from flows.language.check_policy import CompiledPolicy, compile_policies
+from flows.language.check_test import check_test
 from flows.language.compile import CompiledFlow, compile_document
 from flows.language.event_contracts import event_contract, read_action_type
-from flows.language.known import Known
+from flows.language.known import FlowType, Known
 from flows.language.nodes import Scalar, plain
 from flows.language.parse import Document, parse
 from flows.language.report import Report
 from flows.language.structure import shape
+from flows.language.twins import twin_actions
 from schemas.contracts import EventContract, incompatibilities
 from schemas.errors import Problem
+from schemas.expression.types import ANY
 from schemas.flow.action_types import ActionType
 from schemas.flow.documents import ActionContract, Event
+from schemas.policy import POLICY_PREFIX, PolicyType, policy_record, policy_type
 from schemas.program import pack
 from schemas.records import Control, Json
 
 ALL_TENANTS = "*"
+FlowTypes = Callable[[str], FlowType | None]
 _TEXT_FAULTS = frozenset(["unquoted-template", "bad-scalar", "empty-value", "anchor", "alias", "tag"])
+
+
+def no_flows(name: str) -> FlowType | None:
+    """Know of no flow besides those of the files."""
+    del name
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,8 @@ class Definitions:
     actions: tuple[ActionType, ...]
     action_documents: Mapping[str, Json]
     problems: tuple[Problem, ...]
+    policies: tuple[CompiledPolicy, ...] = ()
+    tests: tuple[Document, ...] = ()  # whose shape is right
 
     @property
     def ok(self) -> bool:
@@ -59,21 +74,27 @@ class Definitions:
 
 
 def load_definitions(
-    paths: Iterable[Path | Traversable], known_contracts: Iterable[EventContract] = (), known_actions: Iterable[ActionType] = ()
+    paths: Iterable[Path | Traversable],
+    known_contracts: Iterable[EventContract] = (),
+    known_actions: Iterable[ActionType] = (),
+    known_flows: FlowTypes = no_flows,
+    known_policies: Iterable[PolicyType] = (),
 ) -> Definitions:
     """Read and check files together; contracts of the files come before those known. Raises nothing, problems are inside."""
     problems: list[Problem] = []
     sources = [source for path in paths if (source := _read(path, problems)) is not None]
-    found = check_sources(sources, known_contracts, known_actions)
-    return Definitions(
-        found.flows, found.contracts, found.actions, found.action_documents, tuple(sorted([*problems, *found.problems]))
-    )
+    found = check_sources(sources, known_contracts, known_actions, known_flows, known_policies)
+    return replace(found, problems=tuple(sorted([*problems, *found.problems])))
 
 
 def check_sources(
-    sources: Iterable[Source], known_contracts: Iterable[EventContract] = (), known_actions: Iterable[ActionType] = ()
+    sources: Iterable[Source],
+    known_contracts: Iterable[EventContract] = (),
+    known_actions: Iterable[ActionType] = (),
+    known_flows: FlowTypes = no_flows,
+    known_policies: Iterable[PolicyType] = (),
 ) -> Definitions:
-    """Check texts together, as load_definitions does with files."""
+    """Check texts together, as load_definitions does with files. `known_flows` looks up a flow that no text defines."""
     problems: list[Problem] = []
     documents: list[Document] = []
     for source in sources:
@@ -84,10 +105,19 @@ def check_sources(
     earlier = {contract.event: contract for contract in known_contracts}
     contracts = _contracts(documents, earlier, problems)
     actions, action_documents = _actions(documents, problems)
-    known = Known({**earlier, **{one.event: one for one in contracts}}, {**{one.action: one for one in known_actions}, **actions})
-    flows = _flows(documents, known, problems)
+    in_force = {one.name: one for one in known_policies}
+    policies = compile_policies(documents, in_force, problems)
+    known = Known(
+        {**earlier, **{one.event: one for one in contracts}},
+        {**{one.action: one for one in known_actions}, **actions},
+        {**in_force, **{one.policy.name: policy_type(one.policy) for one in policies}},
+    )
+    flows = _flows(documents, known, known_flows, problems)
+    tests = _tests(documents, problems)
     told = tuple(sorted(_without_echoes(problems)))
-    return Definitions(tuple(flows), tuple(contracts), tuple(actions.values()), action_documents, told)
+    return Definitions(
+        tuple(flows), tuple(contracts), tuple(actions.values()), action_documents, told, tuple(policies), tuple(tests)
+    )
 
 
 def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
@@ -118,9 +148,16 @@ def control_records(
         records.append(Control(key=f"schema/{number}", value=value))
         records.append(Control(key=f"contract/{contract.event}", value=msgspec.to_builtins(registered)))
     records += [Control(key=f"action/{name}", value=value) for name, value in definitions.action_documents.items()]
+    records += [policy_control(policy, tenant) for policy in definitions.policies]
     for flow in definitions.flows:
         records += flow_records(flow, tenant)
     return records
+
+
+def policy_control(compiled: CompiledPolicy, tenant: str | None = None) -> Control:
+    """Give the record that puts a policy in force, for all tenants or for one."""
+    value = msgspec.to_builtins(policy_record(compiled.policy, compiled.document))
+    return Control(key=f"{POLICY_PREFIX}{tenant or ALL_TENANTS}/{compiled.policy.name}", value=value)
 
 
 def flow_records(flow: CompiledFlow, tenant: str | None = None) -> list[Control]:
@@ -216,12 +253,32 @@ def _actions(documents: Sequence[Document], problems: list[Problem]) -> tuple[di
     return types, written
 
 
-def _flows(documents: Sequence[Document], known: Known, problems: list[Problem]) -> list[CompiledFlow]:
+def _tests(documents: Sequence[Document], problems: list[Problem]) -> list[Document]:
     found = []
     for document in documents:
-        if document.kind in ("flow", "workflow"):
+        if document.kind == "test":
             report = Report(document.file)
-            compiled = compile_document(document, known, report)
+            found += [document] if check_test(document, report) else []
             problems += report.problems
-            found += [compiled] if compiled is not None else []
     return found
+
+
+def _flows(documents: Sequence[Document], known: Known, known_flows: FlowTypes, problems: list[Problem]) -> list[CompiledFlow]:
+    """Compile flows behind those that they call; give them in the order of the files."""
+    flows = [document for document in documents if document.kind in ("flow", "workflow")]
+    circular = circles(flows)
+    problems += circular.values()
+    types = {name: FlowType(name, "", ANY, ANY) for name in circular}
+    compiled: dict[int, CompiledFlow] = {}
+    for document in in_call_order(flows):
+        report = Report(document.file)
+        for called in {str(one.value) for one in objects_of(document.node, "call")} - types.keys():
+            types |= {called: deployed} if (deployed := known_flows(called)) is not None else {}
+        one = compile_document(document, replace(known, flows=types), report)
+        problems += report.problems
+        if one is not None:
+            compiled[id(document)] = one
+            types[document.name] = flow_type(one.program)
+    twins = [(document, compiled[id(document)]) for document in flows if id(document) in compiled]
+    problems += twin_actions(twins)
+    return [one for _, one in twins]
