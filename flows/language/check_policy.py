@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -15,6 +16,7 @@ from flows.language.nodes import Mapping, Node, inner, plain
 from flows.language.parse import Document
 from flows.language.report import Report, listed, near
 from flows.language.structure import shape
+from schemas.errors import Problem
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literal_fit import literal_misfit, literal_value
 from schemas.expression.literals import parse_timestamp_us, print_timestamp
@@ -59,6 +61,24 @@ def compile_policy(document: Document, terms: MappingOf[str, PolicyType], report
     return CompiledPolicy(
         msgspec.structs.replace(policy, version=version), msgspec.json.decode(canonical_bytes(form)), document.file
     )
+
+
+def compile_policies(
+    documents: Sequence[Document], in_force: MappingOf[str, PolicyType], problems: list[Problem]
+) -> list[CompiledPolicy]:
+    """Compile the policies among documents, tables behind the values that they may read; give them in the order of the files."""
+    found: dict[int, CompiledPolicy] = {}
+    known = dict(in_force)
+    policies = [document for document in documents if document.kind == "policy"]
+    for document in sorted(policies, key=lambda one: sort_of_policy(one.node) == "table"):
+        report = Report(document.file)
+        compiled = compile_policy(document, known, report)
+        if compiled is not None:
+            refuse_other_type(compiled.policy, in_force.get(compiled.policy.name), document, report)
+            known[compiled.policy.name] = policy_type(compiled.policy)
+            found[id(document)] = compiled
+        problems += report.problems
+    return [found[id(document)] for document in policies if id(document) in found]
 
 
 def sort_of_policy(node: Mapping) -> str:
