@@ -48,7 +48,7 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
         tenants=tenants_of(flow),
         triggers=begun.triggers,
         data=begun.names.data,
-        events=begun.bound,
+        events=begun.events,
         inputs=inputs,
         steps=ran.steps,
         output=found.template if found is not None else None,
@@ -56,7 +56,7 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
         output_type=found.type if found is not None else Type("record"),
         on_error=on_error.steps,
         on_retract=on_retract.steps,
-        bound=frozenset(name for name, one in walk.named.items() if one.binds) | frozenset(begun.bound),
+        bound=frozenset(name for name, one in walk.named.items() if one.binds) | frozenset(begun.names.bindings),
     )
 
 

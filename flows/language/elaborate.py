@@ -61,8 +61,8 @@ class Elaborator:
 
     def expression(self, node: Node, key: str, names: Names, want: Type) -> Tree | None:
         """Read the expression at a key; None if it has an error, which is told."""
-        text = self._text(node, key)
-        tree = self._parsed(text, node) if text is not None else None
+        text = self.text(node, key)
+        tree = self.parsed(text, node) if text is not None else None
         if tree is None or self._unreadable(tree, node, names):
             return None
         tree = self._elaborated(tree, node, names, want)
@@ -117,8 +117,8 @@ class Elaborator:
     def _condition(self, condition: Condition, key: str, names: Names) -> Tree | None:
         match condition:
             case Leaf():
-                text = self._text(condition.node, key)
-                tree = self._parsed(text, condition.node) if text is not None else None
+                text = self.text(condition.node, key)
+                tree = self.parsed(text, condition.node) if text is not None else None
                 if tree is None or self._unreadable(tree, condition.node, names):
                     return None
                 if isinstance(tree, Constant) and tree.value is False:
@@ -140,7 +140,7 @@ class Elaborator:
                 f"'field' is an expression already; write {_bare(short.field)}, without {{{{ }}}}",
             )
             return None
-        left = self._parsed(short.field, place)
+        left = self.parsed(short.field, place)
         if left is None or self._unreadable(left, place, names):
             return None
         typed = self._elaborated(left, place, names, ANY)
@@ -153,7 +153,8 @@ class Elaborator:
             return None
         return None if self._unreadable(tree, short.node, names) else self._elaborated(tree, short.node, names, BOOL)
 
-    def _text(self, node: Node, key: str) -> str | None:
+    def text(self, node: Node, key: str) -> str | None:
+        """Give the text of an expression; None if it holds `{{ }}`, which is told."""
         text = expression_text(plain(node))
         if "{{" in text:
             message = f"'{key}' is an expression already; write {_bare(text)}, without {{{{ }}}}"
@@ -161,7 +162,8 @@ class Elaborator:
             return None
         return text
 
-    def _parsed(self, text: str, node: Node) -> Tree | None:
+    def parsed(self, text: str, node: Node) -> Tree | None:
+        """Parse an expression; None if it is none, which is told."""
         try:
             return parse_expression(text)
         except ExpressionError as error:

@@ -31,12 +31,13 @@ def check_after(reading: Reading, trigger: AfterTrigger, node: Mapping) -> Start
     window: Window | None = None
     roots = {"after": after}
     if trigger.window is not None:
-        window, roots["window"] = check_window(reading, trigger.window, inner(node, "window"), inside)
+        window, roots["window"], there = check_window(reading, trigger.window, inner(node, "window"), inside)
+        known |= there
     record = After(
         flows=tuple(str(flow) for flow in flows),
         status=trigger.status,
         join=join,
-        key=reading.key(node, replace(names, roots={"after": _any_end(ends)})) if trigger.key is not None else None,
+        key=reading.key(node, replace(names, roots={"after": _any_end(ends)}), "key") if trigger.key is not None else None,
         within_us=reading.bounded(trigger.within, node, "within", WINDOW_MAX_US, least_us=1),
         window=window,
         condition=tree,

@@ -26,30 +26,33 @@ def check_event(reading: Reading, trigger: EventTrigger | WebhookTrigger, node: 
     inside = names.knowing(known)
     detail: Window | Absence | None = None
     roots: dict[str, Type] = {}
+    events: dict[str, Type] = {}
     if trigger.window is not None and trigger.absence is not None:
         message = "one trigger has 'window' and 'absence'; make two triggers, each with its own as"
         reading.report.add(inner(node, "absence"), "two-sorts", message)
     if trigger.window is not None:
-        detail, roots["window"] = check_window(reading, trigger.window, inner(node, "window"), inside)
+        detail, roots["window"], there = check_window(reading, trigger.window, inner(node, "window"), inside)
+        known |= there
     elif trigger.absence is not None:
-        detail = check_absence(reading, trigger.absence, inner(node, "absence"), inside)
+        detail, events = check_absence(reading, trigger.absence, inner(node, "absence"), inside)
     record = Record(event, tree, str(trigger.as_ or ""), detail)
-    return Started((record,), data, event, known, roots)
+    return Started((record,), data, event, known, roots, events=events)
 
 
-def check_absence(reading: Reading, rule: AbsenceRule, node: Node, names: Names) -> Absence:
-    """Give what must not come, and until when."""
+def check_absence(reading: Reading, rule: AbsenceRule, node: Node, names: Names) -> tuple[Absence, dict[str, Type]]:
+    """Give what must not come, and until when; and the type of what that event is bound to."""
     of = awaited(str(rule.of), str(rule.as_), inner(node, "of"), reading.known, reading.elaborator)
     if rule.as_ in names.fields():
         message = f"'{rule.as_}' is a field of {names.event}; a binding needs another name"
         reading.report.add(inner(node, "as"), "shadows-field", message)
-    return Absence(
+    absence = Absence(
         of=read_await(of, node, names, reading.elaborator),
         time=_time(reading, rule, node, names),
         until=rule.until is not None,
         lateness_us=reading.bounded(rule.lateness, node, "lateness", WINDOW_MAX_US),
         retract_us=reading.bounded(rule.retract, node, "retract"),
     )
+    return absence, {of.bind: of.type}
 
 
 def _time(reading: Reading, rule: AbsenceRule, node: Node, names: Names) -> Tree:

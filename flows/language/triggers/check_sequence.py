@@ -26,7 +26,7 @@ def check_sequence(reading: Reading, trigger: SequenceTrigger, node: Mapping) ->
     listed = list(zip(rule.events, places.items if isinstance(places, Sequence) else (), strict=True))
     events = [Awaited(str(one.event), str(one.as_), reading.data(str(one.event), inner(at, "event"))) for one, at in listed]
     _refuse_twins(reading, events, [at for _, at in listed])
-    keys = _keys(reading, place, events)
+    keys, there = _keys(reading, place, events)
     bindings: dict[str, Bound] = {}
     conditions: list[Tree | None] = []
     known: frozenset[str] = frozenset()
@@ -45,7 +45,7 @@ def check_sequence(reading: Reading, trigger: SequenceTrigger, node: Mapping) ->
     detail = Record(then, within_us, first.bind, lateness_us=lateness_us)
     own = None if conditions[0] is None else bare_fields(conditions[0], first)
     record = EventTrigger(first.event, own, str(trigger.as_ or ""), detail)
-    return Started((record,), last.data, last.event, known, {}, bindings)
+    return Started((record,), last.data, last.event, known | there, {}, bindings, {of.bind: of.type for of in events})
 
 
 def _refuse_twins(reading: Reading, events: list[Awaited], places: list[Node]) -> None:
@@ -60,23 +60,24 @@ def _refuse_twins(reading: Reading, events: list[Awaited], places: list[Node]) -
         taken.add(of.bind)
 
 
-def _keys(reading: Reading, place: Node, events: list[Awaited]) -> list[Field]:
-    """Read the key in every event; it has one type in all."""
+def _keys(reading: Reading, place: Node, events: list[Awaited]) -> tuple[list[Field], frozenset[str]]:
+    """Read the key in every event; it has one type in all. Also what it proves to be there in the last one."""
     found: list[Field] = []
+    known: frozenset[str] = frozenset()
     for of in events:
         before = len(reading.report.problems)
-        tree = reading.elaborator.expression(inner(place, "key"), "key", Names(of.data, of.event, steps=False), Type("any"))
+        tree, known = reading.group(place, Names(of.data, of.event, steps=False))
         if not isinstance(tree, Field) or not all(isinstance(part, str) and part != "*" for part in tree.rest):
             if len(reading.report.problems) == before:
                 message = "the key of a sequence is read in every event; write one path, as in order.customer_id"
                 reading.report.add(inner(place, "key"), "bad-key", message)
-            return [Field("") for _ in events]
+            return [Field("") for _ in events], frozenset()
         found.append(tree)
     kinds = {print_type(present(type_of(tree))) for tree in found}
     if len(kinds) > 1:
         message = f"the key is {' and '.join(sorted(kinds))} in these events; a sequence wants one type"
         reading.report.add(inner(place, "key"), "type-mismatch", message)
-    return found
+    return found, known
 
 
 def _correlation(key: Field, first: Awaited, own: Field) -> tuple[Correlation, ...]:

@@ -23,9 +23,11 @@ MEASURES: Final = ("count", "sum", "min", "max", "mean", "distinct")
 _USAGE: Final = "count() sum(x) min(x) max(x) mean(x) distinct(x)"
 
 
-def check_window(reading: Reading, rule: WindowRule, node: Node, names: Names) -> tuple[Window, Type]:
-    """Give the window and the record that `window` means; `names` are those of the events that it takes in."""
+def check_window(reading: Reading, rule: WindowRule, node: Node, names: Names) -> tuple[Window, Type, frozenset[str]]:
+    """Give the window, the record that `window` means, and what its key proves; `names` are those of the events in it."""
     kind = _kind(reading, rule, node)
+    key, known = reading.group(node, names)
+    names = names.knowing(known)
     measures = tuple(measure for name, place in _places(node) if (measure := _measure(reading, name, place, names)) is not None)
     record = Type("record", fields=tuple((one.name, one.type) for one in measures))
     _check_fire(reading, rule, node, kind)
@@ -33,7 +35,7 @@ def check_window(reading: Reading, rule: WindowRule, node: Node, names: Names) -
     whole = len(measures) == len(rule.measures)  # else what is wrong with a measure has been told
     when = reading.condition(node, inside, "when")[0] if isinstance(node, Mapping) and whole else None
     window = Window(
-        key=reading.key(node, names),
+        key=key,
         kind=kind,  # type: ignore[arg-type]
         size_us=reading.bounded(getattr(rule, kind), node, kind, WINDOW_MAX_US, least_us=1),
         measures=measures,
@@ -42,7 +44,7 @@ def check_window(reading: Reading, rule: WindowRule, node: Node, names: Names) -
         lateness_us=reading.bounded(rule.lateness, node, "lateness", WINDOW_MAX_US),
         retract_us=reading.bounded(rule.retract, node, "retract"),
     )
-    return window, record
+    return window, record, known
 
 
 def _kind(reading: Reading, rule: WindowRule, node: Node) -> str:

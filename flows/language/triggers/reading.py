@@ -13,11 +13,12 @@ from flows.language.nodes import Mapping, Node, Sequence, inner
 from flows.language.report import Report, near
 from schemas.expression.check import proved
 from schemas.expression.fit import type_of
-from schemas.expression.tree import Constant, Tree
+from schemas.expression.tree import Call, Constant, Tree
 from schemas.expression.types import ANY, Type
 
 KEPT_MAX_US: Final = 1100 * DAY_US  # as long as an execution may live
 WINDOW_MAX_US: Final = 400 * DAY_US
+_NO_KEY: Final = Constant("", Type("string"))  # where a key has an error, which is told
 _KEYS: Final = frozenset(["string", "one_of", "int", "decimal", "bool", "timestamp", "duration", "money", "any"])
 
 
@@ -53,12 +54,23 @@ class Reading:
         tree = self.elaborator.condition(place, key, names)
         return tree, proved(tree) if tree is not None else frozenset()
 
-    def key(self, node: Node, names: Names, key: str = "key") -> Tree:
-        """Read an expression that tells events apart; a constant stands for what has an error, which is told."""
+    def group(self, node: Node, names: Names) -> tuple[Tree, frozenset[str]]:
+        """Read a key under which events are gathered, and what it proves to be there: an event without it is not taken in."""
+        place = inner(node, "key")
+        text = self.elaborator.text(place, "key")
+        read = None if text is None else self.elaborator.parsed(text, place)
+        tree = None if read is None else self.elaborator.tree(read, place, names, ANY)
+        if tree is None:
+            return _NO_KEY, frozenset()
+        return self._one_value(tree, place, "key"), proved(Call("exists", (tree,)))
+
+    def key(self, node: Node, names: Names, key: str) -> Tree:
+        """Read a key that must be there; a constant stands for what has an error, which is told."""
         place = inner(node, key)
         tree = self.elaborator.expression(place, key, names, ANY)
-        if tree is None:
-            return Constant("", Type("string"))
+        return _NO_KEY if tree is None else self._one_value(tree, place, key)
+
+    def _one_value(self, tree: Tree, place: Node, key: str) -> Tree:
         if type_of(tree).name not in _KEYS:
             message = f"a {type_of(tree).name} stands at '{key}', which tells one from another; write one value of it"
             self.report.add(place, "type-mismatch", message)

@@ -22,6 +22,7 @@ class Started:
     known: frozenset[str] = frozenset()  # paths that its conditions have asked for
     roots: Mapping[str, Type] = field(default_factory=dict)
     bindings: Mapping[str, Bound] = field(default_factory=dict)
+    events: Mapping[str, Type] = field(default_factory=dict)  # types of events that it looks at, by what they are bound to
     fills: bool = False  # inputs are there
 
 
@@ -32,7 +33,7 @@ class Beginning:
     triggers: tuple[Trigger, ...]
     names: Names
     conflicts: frozenset[str]
-    bound: Mapping[str, Type]
+    events: Mapping[str, Type]  # of events that triggers look at, by what they are bound to
 
 
 def together(found: Sequence[Started], inputs: Type | None) -> Beginning:
@@ -44,8 +45,8 @@ def together(found: Sequence[Started], inputs: Type | None) -> Beginning:
     if inputs is not None:
         roots["inputs"] = inputs if all(one.fills for one in found) else optional(inputs)
     names = Names(data, events, _merged_bindings(found), known, roots=roots)
-    bound = {name: bound.type for one in found for name, bound in one.bindings.items()}
-    return Beginning(tuple(trigger for one in found for trigger in one.triggers), names, conflicts, bound)
+    looked_at = {name: of for one in found for name, of in one.events.items()}
+    return Beginning(tuple(trigger for one in found for trigger in one.triggers), names, conflicts, looked_at)
 
 
 def _merged_root(root: str, found: Sequence[Started]) -> Type:
