@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ from schemas.ports import Clock
 from schemas.topics import CONTROL, INGRESS_FILE, dispatcher_file, engine_file
 from sinks.projection.projector import Guard, Projector, ProjectorSettings, reads
 from sinks.projection.query_socket import FILE, QueryServer
-from sinks.projection.snapshot import Snapshots
+from sinks.projection.upkeep import Upkeep
 from sinks.projection.views_file import ViewsFile
 
 NOT_A_ROWS_FAULT: Final = (FileReplaced, HomeLocked, StateTooNew, StorageFailed)
@@ -43,40 +44,38 @@ def run(options: RoleOptions) -> None:
     """Project a home until told to stop; leaves a snapshot behind."""
     process = begin("projector", options)
     clock = SystemClock()
-    file = _open(options.home / FILE, clock)
-    try:
-        queries = QueryServer(options.home, file.cursor)
+    with ExitStack() as opened:
+        file = _open(options.home / FILE, clock)
+        opened.callback(file.close)
+        opened.callback(QueryServer(options.home, file.cursor).close)
+        upkeep = Upkeep(file, clock)
+        opened.callback(upkeep.close)
+        settings = ProjectorSettings(options.clock, options.default_tenant)
+        careful = Careful(options.home / CAREFUL_FILE, file.progress().ord)
+        projector = build_projector(options.home, file, settings, clock, careful)
         try:
-            settings = ProjectorSettings(options.clock, options.default_tenant)
-            careful = Careful(options.home / CAREFUL_FILE, file.progress().ord)
-            projector = build_projector(options.home, file, settings, clock, careful)
-            try:
-                _work(process, projector, Snapshots(file, clock), Telling(options.home, clock), clock)
-            except NOT_A_ROWS_FAULT:
-                careful.close()
-                raise
-            careful.close()  # not behind other errors: they are deaths
-        finally:
-            queries.close()
-    finally:
-        file.close()
+            _work(process, projector, upkeep, Telling(options.home, clock), clock)
+        except NOT_A_ROWS_FAULT:
+            careful.close()
+            raise
+        careful.close()  # not behind other errors: they are deaths
 
 
-def _work(process: RoleProcess, projector: Projector, snapshots: Snapshots, telling: Telling, clock: Clock) -> None:
+def _work(process: RoleProcess, projector: Projector, upkeep: Upkeep, telling: Telling, clock: Clock) -> None:
     while not process.stopping:
         telling.tick(projector.positions)
         started_us, poison = clock.now_us(), projector.poison
         if projector.step():
-            snapshots.changed()
+            upkeep.changed()
         idle = projector.idle
         counts = {"rows": projector.rows, "poison": projector.poison}
         process.report(
             idle=idle, read=projector.places, counts=counts, lag_us=projector.lag_us, at_once=projector.poison > poison
         )
-        snapshots.tick()
+        upkeep.tick()
         if idle:
             clock.sleep_us(started_us + COMMIT_EVERY_US - clock.now_us())
-    snapshots.finish()
+    upkeep.finish()
 
 
 def _open(path: Path, clock: Clock) -> ViewsFile:

@@ -147,7 +147,6 @@ class Projector:
         self._file.commit(frames, self._progress)
         if self._guard is not None:
             self._guard.done()
-        self._file.checkpoint_if_due()
         self.damaged += sum(damage.count for damage in damaged)
         count = sum(len(chunk.records) for chunk in chunks)
         self.rows += count

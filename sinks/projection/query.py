@@ -21,7 +21,7 @@ from schemas.errors import HomeLocked, InvalidInput, StorageFailed
 from schemas.records import Json
 from sinks.projection.half_made import is_half_made
 from sinks.projection.json_rows import encode_json, rows_of, unique_names
-from sinks.projection.tables import VIEWS, tenant_view
+from sinks.projection.tables import LAST_PROGRESS, VIEWS, tenant_view
 
 SHOWN: Final = "shown"  # the schema of the views
 NO_TENANT: Final = "-"  # asks for records without a readable tenant
@@ -77,7 +77,7 @@ def answer(cursor: Cursor, question: Question, *, live: bool) -> Answer:
         with _interrupted_after(cursor, question.timeout_s):
             cursor.execute("begin transaction read only")
             try:
-                (as_of_us,) = cursor.execute("select as_of_us from log.progress").fetchone() or (0,)
+                (as_of_us,) = cursor.execute(f"select as_of_us {LAST_PROGRESS}").fetchone() or (0,)
                 return _run(cursor, question, as_of_us, live=live)
             finally:
                 cursor.rollback()

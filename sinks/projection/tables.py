@@ -1,14 +1,17 @@
-"""What lies in views.duckdb: append-only tables in the schema `log`, and the views of contracts.md section 10 over them.
+"""What lies in views.duckdb: append-only tables in two halves, and the views of contracts.md section 10 over them.
 
 `ord` counts rows in the order in which they were projected; the later one wins. Tables have no keys: appends stay flat
-(facts.md, DuckDB). The views are in `main`, so that a plain name never reaches a table.
+(facts.md, DuckDB). Each table is there twice, in HALVES: DuckDB locks a table while a checkpoint writes it, so what is merged
+next is never what is appended to. The schema `log` holds both halves as one. The views are in `main`, so that a plain name
+never reaches a table.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+HALVES: Final = ("half_0", "half_1")
 EVENTS: Final = "events"
 HISTORY: Final = "history"
 TRANSITIONS: Final = "transitions"
@@ -40,15 +43,23 @@ TABLES: Final[dict[str, str]] = {
     ),
 }
 
-SOURCES: Final = "create table if not exists log.sources(source varchar, incarnation varchar)"
 SETUP: Final = (
     "create schema log",
     "create schema shown",
-    *(f"create table log.{name}({columns})" for name, columns in TABLES.items()),
-    "create table log.progress(format integer, ord bigint, event_time_us bigint, as_of_us bigint, positions varchar)",
-    f"insert into log.progress values ({FORMAT}, 0, 0, 0, '[]')",
+    *(f"create schema {half}" for half in HALVES),
+    *(f"create table {half}.{name}({columns})" for half in HALVES for name, columns in TABLES.items()),
+    *(f"create view log.{name} as {' union all '.join(f'from {half}.{name}' for half in HALVES)}" for name in TABLES),
+    "create table log.sources(source varchar, incarnation varchar)",
+    "create table log.underway(held boolean)",  # stays empty: a transaction that writes to it holds vacuuming off
+    "create table log.progress("
+    "format integer, number bigint, ord bigint, event_time_us bigint, as_of_us bigint, positions varchar)",
+    f"insert into log.progress values ({FORMAT}, 0, 0, 0, 0, '[]')",
 )
+LAST_PROGRESS: Final = "from log.progress order by number desc limit 1"
+KEEP_LAST: Final = f"create or replace table log.progress as {LAST_PROGRESS}"
+HOLD_VACUUM: Final = "insert into log.underway select true where false"
 
+_LETTER: Final = 'tenant, kind, topic, partition, position, reason, payload, happened_at as "at", detail'
 _ENDED: Final = "('completed', 'failed', 'cancelled')"
 
 VIEWS: Final[dict[str, str]] = {
@@ -79,11 +90,11 @@ VIEWS: Final[dict[str, str]] = {
                 max_by(attempts, ord) as attempts
             from log.results group by tenant, action
         ) ended on ended.tenant = issued.tenant and ended.action = issued.action""",
-    "dead_letters": """
-        select tenant, kind, topic, partition, position, reason, payload, happened_at as "at", detail from log.dead_letters
-        where kind <> 'poison' or rowid in (
-            select min(rowid) from log.dead_letters where kind = 'poison' group by topic, partition, position
-        )""",
+    "dead_letters": f"""
+        select {_LETTER} from log.dead_letters where kind <> 'poison'
+        union all
+        select {_LETTER} from log.dead_letters where kind = 'poison'
+        qualify row_number() over (partition by topic, partition, position order by happened_at) = 1""",
     "flow_stats": """
         with minutes as (
             select tenant, flow, version, date_trunc('minute', started_at) as minute, 1 as started, 0 as completed, 0 as failed,

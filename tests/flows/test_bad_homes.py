@@ -170,26 +170,30 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_of_a_newer_version_is_refused_and_nothing_is_lost(file: str, worked: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(worked, home)
-    _set_format(home / file, 99)
+    format_before = _set_format(home / file, 99)
     said = process("up", "--until-idle", home=home, code=1).stderr
     assert f"{file}: written in format 99" in said
     assert "upgrade" in said
     assert "Traceback" not in said
     if file != VIEWS:
         assert "written in format 99" in "".join(command("doctor", home=home, code=1))
-    _set_format(home / file, 1)
+    _set_format(home / file, format_before)
     process("up", "--until-idle", home=home)
     assert value("query", "select count(*) as n from executions", home=home) == [{"n": 3}]
 
 
-def _set_format(path: Path, number: int) -> None:
+def _set_format(path: Path, number: int) -> int:
+    """Write another format number into a file; give what was there."""
     if path.name == VIEWS:
-        with duckdb.connect(str(path)) as connection:
-            connection.execute("update log.progress set format = ?", [number])
-        return
+        with duckdb.connect(str(path)) as views:
+            (before,) = views.execute("select max(format) from log.progress").fetchone() or (0,)
+            views.execute("update log.progress set format = ?", [number])
+        return int(before)
     connection = apsw.Connection(os.fspath(path))
+    (text,) = connection.execute("select value from meta where key = 'format'").fetchone()
     connection.execute("update meta set value = ? where key = 'format'", (str(number),))
     connection.close()
+    return int(text)
 
 
 @pytest.mark.slow

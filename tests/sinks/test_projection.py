@@ -24,7 +24,8 @@ from schemas.registry import Registry, registered
 from sinks.projection.projector import Projector, ProjectorSettings
 from sinks.projection.query import Answer, Question
 from sinks.projection.query_socket import FILE, QueryClient, QueryServer
-from sinks.projection.snapshot import NAME, Snapshots
+from sinks.projection.snapshot import NAME
+from sinks.projection.upkeep import Upkeep
 from sinks.projection.views_file import ViewsFile
 from tests.sinks.world import NOW_US, HandClock, action, wait_until
 
@@ -318,7 +319,7 @@ def test_with_a_tenant_nothing_goes_round_the_views(two_tenants: Views, sql: str
     ("sql", "said"),
     [
         ("delete from log.events", "DELETE"),
-        ("explain analyze delete from log.events", "read-only"),
+        ("explain analyze delete from half_0.events", "read-only"),
         ("create table t as select 1", "CREATE"),
         ("select 1; select 2", "2 statements"),
         ("", "0 statements"),
@@ -363,19 +364,19 @@ def test_without_views_a_query_says_what_to_do(tmp_path: Path) -> None:
 
 def test_the_snapshot_is_whole_and_open_to_other_tools_while_the_writer_goes_on(views: Views) -> None:
     file, projector = views.open()
-    snapshots = Snapshots(file, views.clock, every_us=1_000)
+    upkeep = Upkeep(file, views.clock, every_us=1_000)
     views.avro(*(views.event(f"d{at}") for at in range(100)))
     projector.step()
-    snapshots.changed()
+    upkeep.changed()
     views.clock.us += 2_000
-    snapshots.tick()
+    upkeep.tick()
     views.avro(views.event("later"))
     projector.step()
-    wait_until(lambda: not snapshots.tick() and (views.home / NAME).exists())  # type: ignore[func-returns-value]
+    wait_until(lambda: not upkeep.tick() and (views.home / NAME).exists())  # type: ignore[func-returns-value]
     with duckdb.connect(str(views.home / NAME), read_only=True) as other:
         assert other.execute("select count(*) from events").fetchone() == (100,)
-    snapshots.changed()
-    snapshots.finish()
+    upkeep.changed()
+    upkeep.finish()
     file.close()
     with duckdb.connect(str(views.home / NAME), read_only=True) as other:
         assert other.execute("select count(*) from events").fetchone() == (101,)
@@ -383,13 +384,13 @@ def test_the_snapshot_is_whole_and_open_to_other_tools_while_the_writer_goes_on(
 
 def test_a_snapshot_that_a_killed_projector_left_behind_is_made_anew(views: Views) -> None:
     file, projector = views.open()
-    Snapshots(file, views.clock).finish()
+    Upkeep(file, views.clock).finish()
     views.avro(views.event("d1"))
     assert projector.step()
     file.close()  # without a last snapshot, as after a kill
     file, projector = views.open()
     assert not projector.step()
-    Snapshots(file, views.clock).finish()
+    Upkeep(file, views.clock).finish()
     file.close()
     with duckdb.connect(str(views.home / NAME), read_only=True) as other:
         assert other.execute("select count(*) from events").fetchone() == (1,)

@@ -1,0 +1,178 @@
+"""Merging the views' WAL and copying the file, beside a writer that goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from infra.clock import SystemClock
+from schemas.errors import StorageFailed
+from schemas.ports import Slot
+from sinks.projection.snapshot import NAME
+from sinks.projection.tables import DEAD_LETTERS, EVENTS, HALVES, RESULTS
+from sinks.projection.upkeep import Upkeep
+from sinks.projection.views_file import Progress, ViewsFile
+from tests.sinks.world import wait_until
+
+ROWS = 20_000
+SLOW = {"debug_checkpoint_scan_sleep_ms": "500"}  # DuckDB's own, made for such tests: it sleeps while a table is being merged
+
+_CHILD = """
+import sys
+from pathlib import Path
+from infra.clock import SystemClock
+from sinks.projection.upkeep import Upkeep
+from sinks.projection.views_file import ViewsFile
+from tests.sinks.test_upkeep import append
+
+file = ViewsFile(Path(sys.argv[1]))
+upkeep = Upkeep(file, SystemClock(), wal_bytes=0)
+for number in range(file.progress().ord, 1_000_000):
+    append(file, number, 500)
+    upkeep.tick()
+    print(number, flush=True)
+"""
+
+
+def append(file: ViewsFile, number: int, rows: int) -> None:
+    """Commit so many results and a position."""
+    frame = pl.DataFrame(
+        {
+            "ord": [number] * rows,
+            "tenant": ["acme"] * rows,
+            "action": [f"a-{number}-{row}" for row in range(rows)],
+            "status": ["delivered"] * rows,
+            "attempts": pl.Series([1] * rows, dtype=pl.Int32),
+        }
+    )
+    file.commit({RESULTS: frame}, Progress(number + 1, 0, 0, {Slot("a", "b", 0): number + 1}))
+
+
+def _connect_slow(connect: Callable[..., duckdb.DuckDBPyConnection], path: str, config: dict[str, str]) -> Any:
+    return connect(path, config=config | SLOW)
+
+
+def _counts(file: ViewsFile) -> list[int]:
+    with file.cursor() as cursor:
+        return [cursor.execute(f"select count(*) from {half}.{RESULTS}").fetchone()[0] for half in HALVES]  # type: ignore[index]
+
+
+def test_commits_do_not_wait_for_a_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duckdb, "connect", partial(_connect_slow, duckdb.connect))
+    file = ViewsFile(tmp_path / "views.duckdb")
+    append(file, 0, ROWS)
+    upkeep = Upkeep(file, SystemClock(), wal_bytes=1)
+    upkeep.tick()
+    during = 0
+    while upkeep.busy:
+        append(file, during + 1, 10)
+        during += 1
+    upkeep.wait()
+    assert during > 20, "commits must go on while a merge sleeps; behind it there would be one"
+    assert _counts(file) == [ROWS, 10 * during]
+    upkeep.finish()
+    assert file.progress().ord == during + 1
+    file.close()
+
+
+def _killed(path: Path, merging: Path, lines: int) -> int:
+    """Let a child write until it has said so many lines and merges, kill it, and give the last number it said."""
+    command = [sys.executable, "-c", _CHILD, str(path)]
+    with subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        told = [int(child.stdout.readline()) for _ in range(lines)]
+        wait_until(merging.exists)
+        os.kill(child.pid, signal.SIGKILL)
+        told += [int(line) for line in child.stdout.read().splitlines()]
+    return told[-1]
+
+
+def test_a_kill_at_any_moment_of_a_merge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "views.duckdb"
+    merging = path.with_name(path.name + ".wal.checkpoint")
+    caught = 0
+    for kill in range(6):
+        told = _killed(path, merging, 5 + 7 * kill)
+        caught += merging.exists()
+        with duckdb.connect(str(path), read_only=True) as other:
+            (seen,) = other.execute("select max(ord) from log.progress").fetchone() or (0,)
+            assert seen > told
+        file = ViewsFile(path)
+        done = file.progress().ord
+        assert done >= seen
+        assert sum(_counts(file)) == done * 500
+        file.close()
+    assert caught, "no kill met a merge"
+
+
+def test_progress_is_kept_once_and_views_hold_both_halves(tmp_path: Path) -> None:
+    file = ViewsFile(tmp_path / "views.duckdb")
+    upkeep = Upkeep(file, SystemClock())
+    for number in range(4):
+        append(file, number, 3)
+        upkeep.finish()
+    with file.cursor() as cursor:
+        assert cursor.execute("select count(*), max(ord) from log.progress").fetchone() == (1, 4)
+        assert cursor.execute("select count(*), count(distinct action) from log.results").fetchone() == (12, 12)
+    assert _counts(file) == [6, 6]
+    assert {EVENTS, DEAD_LETTERS} <= _views(file)
+    file.close()
+
+
+def _views(file: ViewsFile) -> set[str]:
+    with file.cursor() as cursor:
+        return {name for (name,) in cursor.execute("select view_name from duckdb_views() where schema_name = 'log'").fetchall()}
+
+
+class _Busy:
+    """A cursor while DuckDB says that other transactions are in the way."""
+
+    def __init__(self, real: duckdb.DuckDBPyConnection) -> None:
+        self._real = real
+
+    def __enter__(self) -> _Busy:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._real.close()
+
+    def execute(self, sql: str) -> duckdb.DuckDBPyConnection:
+        if sql == "checkpoint":
+            raise duckdb.TransactionException("Cannot CHECKPOINT: there are other write transactions active")
+        return self._real.execute(sql)
+
+
+def test_a_merge_that_something_stops_is_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ViewsFile(tmp_path / "views.duckdb")
+    upkeep = Upkeep(file, SystemClock(), every_us=0)
+    upkeep.changed()
+    cursor = file.cursor
+    with monkeypatch.context() as busy:
+        busy.setattr(file, "cursor", lambda: _Busy(cursor()))
+        upkeep.tick()
+        upkeep.wait()
+        assert not (tmp_path / NAME).exists()
+    upkeep.finish()
+    assert (tmp_path / NAME).exists()
+    file.close()
+
+
+def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    file = ViewsFile(tmp_path / "views.duckdb")
+    (tmp_path / NAME).mkdir()
+    upkeep = Upkeep(file, SystemClock())
+    upkeep.changed()
+    with pytest.raises(StorageFailed, match="room for a second copy"):
+        upkeep.finish()
+    assert not (tmp_path / (NAME + ".part")).exists()
+    file.close()
