@@ -1,7 +1,8 @@
-"""The state of an execution between turns, and its bytes.
+"""The state of an execution between inputs, and its bytes.
 
-State: the values it read from its trigger event and bound since, its parked tokens, and counters. The first byte of the
-stored form is its version; a change of layout carries a line in schemas/CHANGES.md and an upgrade test.
+State: the values it read from its trigger event and bound since, its waiting tokens, and counters; what few executions have
+(frames, compensations, approvals, a closing) lies apart in `rest`, so that a plain wait stays small. The first byte of the
+stored form is its version; a change of layout carries a line in schemas/CHANGES.md.
 """
 
 from __future__ import annotations
@@ -12,10 +13,16 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from schemas.errors import StateTooNew
+from schemas.records import Json
 
-VERSION: Final = 1
+VERSION: Final = 2
 _DECIMAL: Final = 1
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+
+ParkedKind = Literal["delay", "deadline", "result", "notice"]
+EndStatus = Literal["completed", "failed", "cancelled"]
+ROOT: Final = 0  # the frame of the whole execution
+NOWHERE: Final = -1  # the step of a timer that belongs to no step
 
 
 class Cause(msgspec.Struct, frozen=True, array_like=True):
@@ -28,46 +35,207 @@ class Cause(msgspec.Struct, frozen=True, array_like=True):
     hops: int
 
 
-ParkedKind = Literal["delay", "deadline", "result", "notice"]
-
-
 class Parked(NamedTuple):
     """A token that waits: at which step, and until when (its timer's due time).
 
     delay, notice (a reminder or an escalation of an approval, with a token of its own): timers. deadline: a deadline. result:
-    the deadline of an awaited result, which is not set at all under the event clock.
+    the deadline of an awaited result, which is not set at all under the event clock. `about` is what it waits for: the pass of
+    an action, a call or an approval, the key of a wait.
     """
 
     token: int
     step: int
     due_us: int
     kind: ParkedKind = "delay"
+    frame: int = ROOT
+    about: int | None = None
+
+
+class Loop(msgspec.Struct, array_like=True):
+    """How far a for_each has come. Results and errors are by item."""
+
+    items: list[Any]
+    next: int = 0
+    results: dict[int, Any] = {}
+    errors: dict[int, tuple[str, str]] = {}
+
+
+class Frame(msgspec.Struct, array_like=True):
+    """An instance of a block: the arms of a parallel, the items of a for_each, or one of these items with names of its own.
+
+    `open` tells which arm or item each of its tokens is; `owner` is the token that goes on behind the block.
+    """
+
+    parent: int
+    owner: int
+    step: int
+    open: dict[int, int]
+    arrived: int = 0
+    names: dict[str, Any] | None = None
+    loop: Loop | None = None
+
+
+class Undo(msgspec.Struct, frozen=True, array_like=True):
+    """A completed step that can be undone; `params` were fixed when it completed (None: they could not be)."""
+
+    step: int
+    occurrence: int
+    params: Json
+
+
+class Sent(msgspec.Struct, frozen=True, array_like=True):
+    """An awaited command or call that no token waits for any more. `unknown`: its outcome is known to be unknown."""
+
+    step: int
+    occurrence: int
+    token: int
+    unknown: bool = False
+    unwanted: bool = False  # it was told to be cancelled
+    names: dict[str, Any] | None = None  # of the frames it was sent from, where it can be undone
+
+
+class Vote(msgspec.Struct, frozen=True, array_like=True):
+    """One approval among those needed."""
+
+    by: str
+    at: int
+    form: Json
+
+
+class Ballot(msgspec.Struct, array_like=True):
+    """An open approval: who may decide, who has, and which notice comes next."""
+
+    occurrence: int
+    since_us: int
+    roles: list[str]
+    people: list[str]
+    excluded: list[str]
+    votes: list[Vote] = []
+    notices: int = 0  # how many have been given
+    notice: int = NOWHERE  # token of the next one
+
+
+class Closing(msgspec.Struct, array_like=True):
+    """An execution on its way to its end: first outcomes, then undoing, then the flow's on_error steps."""
+
+    status: EndStatus
+    code: str
+    step: str
+    message: str
+    phase: Literal["outcomes", "undo", "handlers"] = "outcomes"
+    undone: list[str] = []
+    current: Undo | None = None
+    attempt: int = 0  # of undoing it
+    stuck: bool = False  # it failed: an operator must say how to go on
+
+
+class Watch(msgspec.Struct, frozen=True, array_like=True):
+    """An execution that has not begun: what its trigger waits for. `reached` counts the events of a sequence that came."""
+
+    trigger: int
+    key: int | None
+    time_us: int  # an event counts up to this time of its own
+    due_us: int
+    reached: int = 0
+    last_us: int = 0  # event time of the one before
+
+
+class Hidden(msgspec.Struct, frozen=True, array_like=True):
+    """What may disprove the verdict that started an execution, and until when it is looked for."""
+
+    token: int
+    trigger: int
+    key: int | None
+    time_us: int
+    until_us: int
+
+
+class Rest(msgspec.Struct, array_like=True):
+    """What most executions do not have."""
+
+    frames: dict[int, Frame] = {}
+    done: list[Undo] = []
+    sent: list[Sent] = []
+    ballots: dict[int, Ballot] = {}
+    used: list[bytes] = []
+    policies: dict[str, str] = {}
+    closing: Closing | None = None
+    watch: Watch | None = None
+    hidden: Hidden | None = None
+    over: EndStatus | Literal[""] = ""  # how it has ended, while its verdict may still be disproved
+
+    def is_empty(self) -> bool:
+        """Tell whether nothing is in it."""
+        return not (
+            self.frames
+            or self.done
+            or self.sent
+            or self.ballots
+            or self.used
+            or self.policies
+            or self.closing
+            or self.watch
+            or self.hidden
+        )
 
 
 class State(msgspec.Struct, frozen=True, array_like=True):
-    """All that an execution is between two turns."""
+    """All that an execution is between two inputs."""
 
     cause: Cause
     started_us: int
     env: dict[str, Any]
     parked: tuple[Parked, ...]
-    arrived: dict[int, int]  # join step -> arms that have come
-    passes: dict[str, int]  # step -> commands issued by it so far
-    next_token: int
+    passes: dict[str, int]  # step -> how often it was passed so far
+    next_token: int  # of tokens and frames
+    rest: Rest | None = None
+
+
+def copy_rest(rest: Rest) -> Rest:
+    """Copy what an input may change."""
+    frames = {name: _copy_frame(frame) for name, frame in rest.frames.items()}
+    ballots = {token: _copy_ballot(ballot) for token, ballot in rest.ballots.items()}
+    closing = rest.closing
+    if closing is not None:
+        closing = msgspec.structs.replace(closing, undone=list(closing.undone))
+    return msgspec.structs.replace(
+        rest,
+        frames=frames,
+        done=list(rest.done),
+        sent=list(rest.sent),
+        ballots=ballots,
+        used=list(rest.used),
+        policies=dict(rest.policies),
+        closing=closing,
+    )
+
+
+def _copy_frame(frame: Frame) -> Frame:
+    loop = frame.loop
+    if loop is not None:
+        loop = Loop(loop.items, loop.next, dict(loop.results), dict(loop.errors))
+    names = None if frame.names is None else dict(frame.names)
+    return Frame(frame.parent, frame.owner, frame.step, dict(frame.open), frame.arrived, names, loop)
+
+
+def _copy_ballot(ballot: Ballot) -> Ballot:
+    return msgspec.structs.replace(ballot, roles=list(ballot.roles), people=list(ballot.people), votes=list(ballot.votes))
 
 
 def pack(state: State) -> bytes:
     """Write a state as bytes."""
     env = {key: value if type(value) in _PLAIN else _freeze(value) for key, value in state.env.items()}
+    rest = None if state.rest is None else _freeze(msgspec.to_builtins(state.rest, builtin_types=(bytes, Decimal)))
     return _VERSION_BYTE + _encoder.encode(
-        (state.cause, state.started_us, env, state.parked, state.arrived, state.passes, state.next_token)
+        (state.cause, state.started_us, env, state.parked, state.passes, state.next_token, rest)
     )
 
 
 def unpack(data: bytes) -> State:
-    """Read a state; raises StateTooNew for bytes of a later version."""
+    """Read a state; raises StateTooNew for bytes of another version."""
     if data[0] != VERSION:
-        msg = f"an execution's state has version {data[0]}, this Millrace reads {VERSION}; start the version that wrote it"
+        start = "start the version that wrote it"
+        msg = f"an execution's state has version {data[0]}, this Millrace reads {VERSION}; {start}"
         raise StateTooNew(msg)
     return _decoder.decode(memoryview(data)[1:])
 

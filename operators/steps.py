@@ -5,135 +5,161 @@ Cost: one call a step, plus the closures of its expressions; nothing is looked u
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any, Final, assert_never
+from typing import Any, Final, assert_never, cast
 
-from operators.advance import END, Run, Runnable, StepFailed, StepFunction
+import msgspec
+
+from operators.approve import approve
+from operators.call_flow import call_flow
+from operators.closing import close, finish
+from operators.decide_by_table import decide_by_table
+from operators.emit_event import emit_event
+from operators.for_each import each_end, for_each
+from operators.fork import fork, join
+from operators.issue import act, shared_row, shared_template
 from operators.noted import noted
-from schemas.commands import Command, CommandBody, command_head
-from schemas.expression.literals import print_timestamp
-from schemas.expression.rows import compile_row
-from schemas.expression.template import compile_template, template_keys
+from operators.run import END, Awaited, Code, Run, Runnable, StepFailed, StepFunction
+from operators.wait_for import awaited, wait_for
+from schemas.commands import compensation_head
+from schemas.effects import Ended
+from schemas.expression.template import Items, Record, Text, Value, Whole, compile_template, template_keys
+from schemas.expression.tree import Node, Tree
 from schemas.expression.walk import keys
-from schemas.ids import action_id
-from schemas.program import Act, Branch, Delay, Fork, Join, Program, Set, Step, Stop
+from schemas.program import (
+    Absence,
+    Act,
+    Approve,
+    Branch,
+    Call,
+    Decide,
+    Delay,
+    EachEnd,
+    Emit,
+    EventTrigger,
+    Fail,
+    ForEach,
+    Fork,
+    Join,
+    Program,
+    Sequence,
+    Set,
+    Step,
+    Stop,
+    Trigger,
+    Wait,
+)
 
 TIME_LEAST_US: Final = 0
 TIME_MOST_US: Final = 7_258_118_400_000_000  # 2200-01-01
 
-SHARED: Final = 16_384  # templates and expressions that steps of many flows have in common
-
-_stamp = lru_cache(maxsize=4_096)(print_timestamp)
-_template = lru_cache(maxsize=SHARED)(compile_template)
-_row = lru_cache(maxsize=SHARED)(compile_row)
-
 
 def make_runnable(program: Program) -> Runnable:
     """Compile a program's steps. Pure: the same program gives the same behaviour."""
-    steps = tuple(_compile(step, program) for step in program.steps)
-    tolerant = frozenset(
-        index for index, step in enumerate(program.steps) if isinstance(step, Act | Delay | Set) and step.on_error == "continue"
+    steps = program.steps
+    return Runnable(
+        program,
+        tuple(_compile(step, program) for step in steps),
+        frozenset(at for at, step in enumerate(steps) if getattr(step, "on_error", "fail") == "continue"),
+        any(key.startswith("execution.") for key in _keys_of(steps) | _keys_of(program.output)),
+        {at: code for at, step in enumerate(steps) if (code := _code(step, program)) is not None},
+        {at: watched for at, trigger in enumerate(program.triggers) if (watched := _watched(trigger))},
+        None if program.output is None else compile_template(program.output),
     )
-    used = frozenset().union(*(_keys_of(step) for step in program.steps))
-    return Runnable(program, steps, tolerant, any(key.startswith("execution.") for key in used))
 
 
 def _compile(step: Step, program: Program) -> StepFunction:
     match step:
         case Act():
-            return _act(step, program)
+            return act(step, program)
         case Delay():
-            return _until(step) if step.until else _delay(step)
+            return _delay(step)
         case Set():
             return _set(step)
         case Branch():
             return _branch(step)
-        case Fork():
-            return _fork(step)
-        case Join():
-            return _join(step)
+        case Fail():
+            return _fail(step)
         case Stop():
             return _stop(step)
+        case _:
+            return _compile_block(step)
+
+
+def _compile_block(step: Fork | Join | ForEach | EachEnd | Wait | Approve | Emit | Call | Decide) -> StepFunction:
+    match step:
+        case Fork():
+            return fork(step)
+        case Join():
+            return join(step)
+        case ForEach():
+            return for_each(step)
+        case EachEnd():
+            return each_end(step)
+        case _:
+            return _compile_effect(step)
+
+
+def _compile_effect(step: Wait | Approve | Emit | Call | Decide) -> StepFunction:
+    match step:
+        case Wait():
+            return wait_for(step)
+        case Approve():
+            return approve(step)
+        case Emit():
+            return emit_event(step)
+        case Call():
+            return call_flow(step)
+        case Decide():
+            return decide_by_table(step)
         case _:
             assert_never(step)
 
 
-def _act(step: Act, program: Program) -> StepFunction:
-    params = _template(step.params)
-    key = _template(step.idempotency) if step.idempotency is not None else None
-    order = _row(step.order_key) if step.order_key is not None else None
-    head, name, action, following = command_head(step, program), step.name, step.action, step.next
-
-    def act(run: Run) -> int:
-        occurrence = run.passes.get(name, 0)
-        run.passes[name] = occurrence + 1
-        identity = action_id(run.id, name, occurrence).hex()
-        cause, env = run.cause, run.env
-        body = CommandBody(
-            identity,
-            run.hex_id,
-            _stamp(run.now_us),
-            run.tenant,
-            cause.correlationid,
-            cause.event,
-            cause.hops + 1,
-            identity if key is None else _text(key(env), name, "idempotency"),
-            params(env),
-            None if order is None else _text(order(env), name, "order_key"),
-        )
-        run.commands.append(Command(action, head, body))
-        run.note("issued", name, "action", identity)
-        return following
-
-    return act
+def _code(step: Step, program: Program) -> Code | None:
+    """Make what is needed when something comes in for a step."""
+    if isinstance(step, Act | Call):
+        compensate = step.compensate
+        if compensate is None:
+            return Code()
+        return Code(None, shared_template(compensate.params), compensation_head(step.name, compensate, program))
+    return Code(awaited(step.await_).holds) if isinstance(step, Wait) else None
 
 
-def _text(value: Any, step: str, option: str) -> str:
-    if value is None:
-        raise StepFailed("missing_value", f"'{option}' of step '{step}' has no value; say coalesce(...) in the flow")
-    return str(value)
+def _watched(trigger: Trigger) -> tuple[Awaited, ...]:
+    detail = trigger.detail if isinstance(trigger, EventTrigger) else None
+    match detail:
+        case Absence():
+            return (awaited(detail.of),)
+        case Sequence():
+            return tuple(awaited(one) for one in detail.then)
+        case _:
+            return ()
 
 
 def _delay(step: Delay) -> StepFunction:
-    time = _row(step.time)
+    time, verb, name = shared_row(step.time), "until" if step.until else "delay", step.name
 
     def delay(run: Run) -> int:
-        length = time(run.env)
-        if length is None:
-            raise StepFailed("missing_value", f"the delay of step '{step.name}' has no value")
-        return _wait(run, step, run.now_us + length)
+        given = time(run.env)
+        if given is None:
+            raise StepFailed("missing_value", f"the {'time' if step.until else 'delay'} of step '{name}' has no value")
+        due_us = given if step.until else run.now_us + given
+        if due_us <= run.now_us:
+            return step.next
+        if due_us > TIME_MOST_US:
+            raise StepFailed("limit_exceeded", f"step '{name}' would wait beyond the year 2200")
+        run.note("entered", name, verb, due_us)
+        return run.park(due_us, "delay")
 
     return delay
 
 
-def _until(step: Delay) -> StepFunction:
-    time = _row(step.time)
-
-    def until(run: Run) -> int:
-        due = time(run.env)
-        if due is None:
-            raise StepFailed("missing_value", f"the time of step '{step.name}' has no value")
-        return _wait(run, step, due)
-
-    return until
-
-
-def _wait(run: Run, step: Delay, due_us: int) -> int:
-    if due_us <= run.now_us:
-        return step.next
-    if due_us > TIME_MOST_US:
-        raise StepFailed("limit_exceeded", f"step '{step.name}' would wait beyond the year 2200")
-    verb = "until" if step.until else "delay"
-    run.note("entered", step.name, verb, due_us)
-    return run.park(due_us)
-
-
 def _set(step: Set) -> StepFunction:
-    values = tuple((name, _template(template, raw=True)) for name, template in step.values)
+    values = tuple((name, shared_template(template, raw=True)) for name, template in step.values)
 
     def bind(run: Run) -> int:
         for name, value in values:
-            run.env[name] = value(run.env)
+            run.bind(name, value(run.env))
         run.note("completed", step.name, "set", {name: noted(run.env[name]) for name, _ in values})
         return step.next
 
@@ -141,7 +167,7 @@ def _set(step: Set) -> StepFunction:
 
 
 def _branch(step: Branch) -> StepFunction:
-    arms = tuple((_row(arm.when), arm.target) for arm in step.arms)
+    arms = tuple((shared_row(arm.when), arm.target) for arm in step.arms)
 
     def branch(run: Run) -> int:
         for index, (holds, target) in enumerate(arms):
@@ -154,54 +180,40 @@ def _branch(step: Branch) -> StepFunction:
     return branch
 
 
-def _fork(step: Fork) -> StepFunction:
-    targets = tuple(target for _, target in step.arms)
+def _fail(step: Fail) -> StepFunction:
+    message = None if step.message is None else shared_template(step.message)
 
-    def fork(run: Run) -> int:
-        run.note("entered", step.name, "parallel")
-        for target in targets:
-            run.fork(target)
-        return END
+    def fail(run: Run) -> int:
+        raise StepFailed(step.code, step.code if message is None else str(message(run.env)))
 
-    return fork
-
-
-def _join(step: Join) -> StepFunction:
-    def join(run: Run) -> int:
-        here = run.step
-        arrived = run.arrived.get(here, 0) + 1
-        if arrived < step.arms:
-            run.arrived[here] = arrived
-            return END
-        run.arrived.pop(here, None)
-        run.note("completed", step.name, "parallel")
-        return step.next
-
-    return join
+    return fail
 
 
 def _stop(step: Stop) -> StepFunction:
     def stop(run: Run) -> int:
         run.note("stopped", step.name, "stop", step.reason)
-        run.end("completed")
+        closing = run.rest.closing if run.rest is not None else None
+        if closing is not None:
+            finish(run, Ended(closing.status, None, closing.code, closing.message))
+        elif step.compensate:
+            close(run, StepFailed("", step.reason), step.name, "completed")
+        else:
+            finish(run, Ended("completed", None, "", step.reason))
         return END
 
     return stop
 
 
-def _keys_of(step: Step) -> frozenset[str]:
-    match step:
-        case Act():
-            order = keys(step.order_key) if step.order_key is not None else frozenset[str]()
-            key = template_keys(step.idempotency) if step.idempotency is not None else frozenset[str]()
-            return template_keys(step.params) | order | key
-        case Delay():
-            return keys(step.time)
-        case Set():
-            return frozenset().union(*(template_keys(template) for _, template in step.values))
-        case Branch():
-            return frozenset().union(*(keys(arm.when) for arm in step.arms))
-        case Fork() | Join() | Stop():
-            return frozenset()
+def _keys_of(value: Any) -> frozenset[str]:
+    """Give the environment keys that the expressions within a record read."""
+    match value:
+        case Value() | Whole() | Text() | Record() | Items():
+            return template_keys(value)
+        case Node():
+            return keys(cast(Tree, value))
+        case tuple():
+            return frozenset().union(*map(_keys_of, value))
+        case msgspec.Struct():
+            return frozenset().union(*(_keys_of(getattr(value, name)) for name in value.__struct_fields__))
         case _:
-            assert_never(step)
+            return frozenset()

