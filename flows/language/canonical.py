@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from flows.language.canonical_around import canonical_around
 from flows.language.canonical_steps import canonical_steps
 from flows.language.canonical_words import (
     canonical_data,
@@ -48,6 +49,7 @@ def canonical(flow: Flow, node: Mapping) -> dict[str, Json]:
         "enabled": flow.enabled,
         "priority": priority_of(flow),
         "timeout": canonical_duration(flow.timeout),
+        **canonical_around(flow, node),
         **({"defaults": {"timeout": canonical_duration(flow.defaults.timeout)}} if flow.defaults.timeout is not None else {}),
         "output": canonical_data(flow.output),
         "trigger": [canonical_trigger(one, place) for one, place in triggers_of(flow, node)],

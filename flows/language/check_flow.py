@@ -10,7 +10,7 @@ from collections.abc import Mapping as MappingOf
 
 from flows.language.bound_names import Named, named
 from flows.language.canonical import tenants_of
-from flows.language.check_around import check_defaults, check_inputs, check_timeout
+from flows.language.check_around import check_around, check_defaults, check_inputs, check_timeout
 from flows.language.cost import check_cost
 from flows.language.elaborate import Elaborator, Elsewhere
 from flows.language.known import Known
@@ -20,7 +20,7 @@ from flows.language.report import Report
 from flows.language.steps.rules import RULES
 from flows.language.steps.walk import Ran, StepNames, Walk
 from flows.language.triggers.check import check_triggers
-from flows.language.typed import TypedFlow
+from flows.language.typed import Rollout, TypedFlow
 from schemas.expression.keyed import PolicyTerm
 from schemas.expression.scope import ERROR
 from schemas.expression.types import Type
@@ -34,6 +34,7 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
     inputs = check_inputs(flow, node, report)
     begun = check_triggers(flow, node, known, walk.elaborator, inputs)
     walk.elaborator.conflicts, names = begun.conflicts, begun.names
+    around = check_around(flow, node, names, walk.elaborator)
     timeout_us = check_timeout(flow, node, report)
     check_defaults(flow, node, report)
     ran = walk.list(flow.steps, inner(node, "steps"), names)
@@ -50,6 +51,9 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
         data=begun.names.data,
         events=begun.events,
         inputs=inputs,
+        limits=around.limits,
+        rollout=Rollout(flow.rollout.percent, around.rollout_by, flow.rollout.shadow),
+        priority=flow.priority,
         steps=ran.steps,
         output=found.template if found is not None else None,
         timeout_us=timeout_us,

@@ -14,6 +14,7 @@ from flows.language.typed import TypedFlow, TypedStep
 from schemas.expression.template import template_trees, template_without_places
 from schemas.expression.tree import Tree
 from schemas.expression.types import Type
+from schemas.expression.walk import without_places
 from schemas.program import (
     END,
     NO_STEP,
@@ -43,6 +44,9 @@ def lay_out(flow: TypedFlow, version: str) -> Program:
     output = None if flow.output is None else template_without_places(flow.output)
     steps = table.done()
     trees = [tree for step in steps for tree in trees_of(step)] + (template_trees(output) if output is not None else [])
+    limits = tuple(without_any_places(limit) for limit in flow.limits)
+    rollout_by = None if flow.rollout.by is None else without_places(flow.rollout.by)
+    trees += [limit.key for limit in limits if limit.key is not None] + ([rollout_by] if rollout_by is not None else [])
     triggers = placed_triggers(flow.triggers, flow.events, trees)
     asked = [tree for one in triggers for tree in trees_of(one)]
     return Program(
@@ -56,7 +60,12 @@ def lay_out(flow: TypedFlow, version: str) -> Program:
         output=output,
         on_error=on_error,
         on_retract=on_retract,
+        limits=limits,
         inputs=flow.inputs,
+        priority=flow.priority,
+        rollout_percent=flow.rollout.percent,
+        rollout_by=rollout_by,
+        shadow=flow.rollout.shadow,
         policies=policies_read([*trees, *asked]),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from schemas.expression.template import Template
+from schemas.expression.tree import Tree
 from schemas.expression.types import Type
-from schemas.program import EachEnd, Join, Step, Trigger
+from schemas.program import EachEnd, Join, Limit, Step, Trigger
 
 NOTHING: Final = Type("record")
 
@@ -23,6 +24,15 @@ class TypedStep:
     handler: tuple[TypedStep, ...] = ()  # its on_error steps
     on_timeout: tuple[TypedStep, ...] = ()
     event: Type | None = None  # what a wait binds
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """Which share of the starts runs this version."""
+
+    percent: int = 100
+    by: Tree | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +51,7 @@ class TypedFlow:
     data: Type | None = None  # of the triggers' events, put together; None: no contract says
     events: Mapping[str, Type] = field(default_factory=dict)  # what triggers bind to events
     inputs: Type | None = None
+    limits: tuple[Limit, ...] = ()
+    rollout: Rollout = Rollout()
+    priority: Literal["high", "normal", "low"] | None = None
     bound: frozenset[str] = field(default=frozenset())  # every name that steps bind

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from flows.language.conditions import expression_text, parse_expression
+from flows.language.elaborate import Elaborator
 from flows.language.names import Names
 from flows.language.nodes import Mapping, Node, inner, plain
 from flows.language.report import near
@@ -28,7 +29,7 @@ def check_window(reading: Reading, rule: WindowRule, node: Node, names: Names) -
     kind = _kind(reading, rule, node)
     key, known = reading.group(node, names)
     names = names.knowing(known)
-    measures = tuple(measure for name, place in _places(node) if (measure := _measure(reading, name, place, names)) is not None)
+    measures = read_measures(reading.elaborator, node, names)
     record = Type("record", fields=tuple((one.name, one.type) for one in measures))
     _check_fire(reading, rule, node, kind)
     inside = names.with_root("window", record)
@@ -45,6 +46,12 @@ def check_window(reading: Reading, rule: WindowRule, node: Node, names: Names) -
         retract_us=reading.bounded(rule.retract, node, "retract"),
     )
     return window, record, known
+
+
+def read_measures(elaborator: Elaborator, node: Node, names: Names) -> tuple[Measure, ...]:
+    """Give the measures under a key `measures`; what is wrong with one is told, and it is left out."""
+    found = [_measure(elaborator, name, place, names) for name, place in _places(node)]
+    return tuple(measure for measure in found if measure is not None)
 
 
 def _kind(reading: Reading, rule: WindowRule, node: Node) -> str:
@@ -74,30 +81,30 @@ def _places(node: Node) -> list[tuple[str, Node]]:
     return [(str(key.value), value) for key, value in measures.items] if isinstance(measures, Mapping) else []
 
 
-def _measure(reading: Reading, name: str, place: Node, names: Names) -> Measure | None:
+def _measure(elaborator: Elaborator, name: str, place: Node, names: Names) -> Measure | None:
     text = expression_text(plain(place))
     try:
         tree = parse_expression(text)
     except ExpressionError as error:
-        reading.report.add(place, error.name, error.message, error.at)
+        elaborator.report.add(place, error.name, error.message, error.at)
         return None
     if not isinstance(tree, Call) or tree.name not in MEASURES:
         hint = near(tree.name, MEASURES) if isinstance(tree, Call) else ""
-        reading.report.add(place, "bad-measure", f"'{text}' is no measure; write one of {_USAGE}{hint}")
+        elaborator.report.add(place, "bad-measure", f"'{text}' is no measure; write one of {_USAGE}{hint}")
         return None
     if len(tree.args) != (0 if tree.name == "count" else 1):
         wanted = "count()" if tree.name == "count" else f"{tree.name}(x)"
-        reading.report.add(place, "wrong-arguments", f"'{tree.name}' has {len(tree.args)} arguments; write {wanted}")
+        elaborator.report.add(place, "wrong-arguments", f"'{tree.name}' has {len(tree.args)} arguments; write {wanted}")
         return None
     if tree.name == "count":
         return Measure(name, "count", None, INT)
-    return _of_value(reading, name, tree, place, names)
+    return _of_value(elaborator, name, tree, place, names)
 
 
-def _of_value(reading: Reading, name: str, tree: Call, place: Node, names: Names) -> Measure | None:
+def _of_value(elaborator: Elaborator, name: str, tree: Call, place: Node, names: Names) -> Measure | None:
     """Type a measure as the list function of its name types a list of such values."""
     listed = msgspec.structs.replace(tree, args=(ListOf(tree.args, at=tree.args[0].at),))
-    found = reading.elaborator.tree(listed, place, names, ANY)
+    found = elaborator.tree(listed, place, names, ANY)
     if not isinstance(found, Call):
         return None
     value = _item(found.args[0])
