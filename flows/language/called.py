@@ -1,31 +1,19 @@
-"""Flows that flows reach: by calls and by the events they emit; the order to compile them in, and circles among them."""
+"""Flows that flows rest on: those that they call and those after whose end they start; and the order to compile them in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from flows.language.bound_names import step_mappings
 from flows.language.known import FlowType
-from flows.language.nodes import Mapping as MappingNode
-from flows.language.nodes import Node, Scalar, plain
+from flows.language.nodes import Mapping, Node, Scalar
 from flows.language.nodes import Sequence as SequenceNode
 from flows.language.parse import Document
-from schemas.errors import Problem
 from schemas.expression.fit import type_of
 from schemas.expression.literal_fit import literal_type
 from schemas.expression.template import Items, Record, Template, Text, Value, Whole, value_of
 from schemas.expression.types import ANY, STRING, Type
 from schemas.program import Program
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """One way from a flow to another."""
-
-    to: str
-    event: str  # that is emitted; empty: a call
-    place: Scalar
 
 
 def flow_type(program: Program) -> FlowType:
@@ -54,94 +42,39 @@ def objects_of(node: Node, verb: str) -> list[Scalar]:
     return [one for one in found if isinstance(one, Scalar)]
 
 
-def in_call_order(documents: Sequence[Document]) -> list[Document]:
-    """Put flows behind those that they call; the ones of a circle stay in the order of the files."""
+def triggers_in(node: Mapping) -> list[Mapping]:
+    """Give the triggers of a flow as they stand."""
+    trigger = node.get("trigger")
+    listed = trigger.items if isinstance(trigger, SequenceNode) else (trigger,)
+    return [one for one in listed if isinstance(one, Mapping)]
+
+
+def forerunners(node: Mapping) -> list[Scalar]:
+    """Give the flows after whose end a flow starts."""
+    found = [one.get("after") for one in triggers_in(node)]
+    each = [part for one in found for part in (one.items if isinstance(one, SequenceNode) else (one,))]
+    return [one for one in each if isinstance(one, Scalar)]
+
+
+def rests_on(node: Mapping) -> list[str]:
+    """Name the flows whose inputs and outputs a flow reads."""
+    return list(dict.fromkeys(str(one.value) for one in (*objects_of(node, "call"), *forerunners(node))))
+
+
+def in_order(documents: Sequence[Document]) -> list[Document]:
+    """Put flows behind those that they rest on; the ones of a circle stay in the order of the files."""
     by_name = {document.name: document for document in documents}
+    below = {document.name: [name for name in rests_on(document.node) if name in by_name] for document in documents}
     placed: dict[int, Document] = {}
-
-    def place(document: Document, above: frozenset[str]) -> None:
-        if id(document) in placed:
-            return
-        for name in {str(one.value) for one in objects_of(document.node, "call")} - above:
-            if name in by_name:
-                place(by_name[name], above | {document.name})
-        placed[id(document)] = document
-
     for document in documents:
-        place(document, frozenset([document.name]))
+        waiting, open_ = [document.name], set[str]()
+        while waiting:  # no recursion: ten thousand flows may stand in one chain
+            name = waiting[-1]
+            missing = [one for one in below[name] if id(by_name[one]) not in placed and one not in open_]
+            open_.add(name)
+            if missing:
+                waiting += missing[:1]
+            else:
+                placed.setdefault(id(by_name[waiting.pop()]), by_name[name])
+        placed.setdefault(id(document), document)
     return list(placed.values())
-
-
-def circles(documents: Sequence[Document]) -> dict[str, Problem]:
-    """Tell of flows that start themselves over calls or events without a condition or a limit that ends it, by their name."""
-    ways = _ways(documents)
-    problems: dict[str, Problem] = {}
-    for document in documents:
-        for way in ways.get(document.name, ()):
-            path = _path_back(way, document.name, ways)
-            if path:
-                problems[document.name] = _told(document, path)
-                break
-    return problems
-
-
-def _ways(documents: Sequence[Document]) -> Mapping[str, list[_Way]]:
-    started: dict[str, list[str]] = {}
-    for document in documents:
-        for event in _starts(document):
-            started.setdefault(event, []).append(document.name)
-    names = {document.name for document in documents}
-    found: dict[str, list[_Way]] = {}
-    for document in documents:
-        calls = [_Way(str(one.value), "", one) for one in objects_of(document.node, "call") if one.value in names]
-        emitted = objects_of(document.node, "emit")
-        emits = [_Way(name, str(one.value), one) for one in emitted for name in started.get(str(one.value), ())]
-        if calls or emits:
-            found[document.name] = calls + emits
-    return found
-
-
-def _starts(document: Document) -> Iterator[str]:
-    """Give the events that start a flow without any condition; a limit that drops ends every circle."""
-    limits = document.node.get("limits")
-    if isinstance(limits, MappingNode) and any(_drops(limit) for _, limit in limits.items):
-        return
-    trigger = document.node.get("trigger")
-    for one in trigger.items if isinstance(trigger, SequenceNode) else (trigger,):
-        if isinstance(one, MappingNode) and not any(one.get(key) for key in ("conditions", "window", "absence")):
-            event = one.get("event")
-            if isinstance(event, Scalar):
-                yield str(event.value)
-
-
-def _drops(limit: Node) -> bool:
-    over = limit.get("over") if isinstance(limit, MappingNode) else None
-    return over is not None and plain(over) == "drop"
-
-
-def _path_back(first: _Way, home: str, ways: Mapping[str, list[_Way]]) -> list[_Way]:
-    """Follow ways until they come home; [] if none does."""
-    seen: set[str] = set()
-    paths: list[list[_Way]] = [[first]]
-    while paths:
-        path = paths.pop(0)
-        here = path[-1].to
-        if here == home:
-            return path
-        if here not in seen:
-            seen.add(here)
-            paths += [[*path, way] for way in ways.get(here, ())]
-    return []
-
-
-def _told(document: Document, path: Sequence[_Way]) -> Problem:
-    first = path[0].place
-    text = f"{document.name} {_reaches(path[0], f' (line {first.line})')}"
-    text += "".join(f", which {_reaches(way)}" for way in path[1:])
-    calls = all(way.event == "" for way in path)
-    hint = "a call waits for its end: take one away" if calls else "add a condition that ends it, or a limit with over: drop"
-    return Problem(document.file, first.line, first.column, "flow-cycle", f"{text}; {hint}")
-
-
-def _reaches(way: _Way, line: str = "") -> str:
-    return f"emits {way.event}{line}, which starts {way.to}" if way.event else f"calls {way.to}{line}"

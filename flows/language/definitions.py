@@ -10,10 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from flows.language.called import circles, flow_type, in_call_order, objects_of
+from flows.language.called import flow_type, in_order, rests_on
 from flows.language.canonical import canonical_bytes
 from flows.language.check_policy import CompiledPolicy, compile_policies
 from flows.language.check_test import check_test
+from flows.language.circles import circles
 from flows.language.compile import CompiledFlow, compile_document
 from flows.language.event_contracts import event_contract, read_action_type
 from flows.language.known import FlowType, Known
@@ -156,7 +157,8 @@ def control_records(
 
 def policy_control(compiled: CompiledPolicy, tenant: str | None = None) -> Control:
     """Give the record that puts a policy in force, for all tenants or for one."""
-    value = msgspec.to_builtins(policy_record(compiled.policy, compiled.document))
+    record = policy_record(compiled.policy, msgspec.Raw(canonical_bytes(dict(compiled.document))))
+    value = {"version": record.version, "document": record.document, "compiled": record.compiled}
     return Control(key=f"{POLICY_PREFIX}{tenant or ALL_TENANTS}/{compiled.policy.name}", value=value)
 
 
@@ -264,16 +266,16 @@ def _tests(documents: Sequence[Document], problems: list[Problem]) -> list[Docum
 
 
 def _flows(documents: Sequence[Document], known: Known, known_flows: FlowTypes, problems: list[Problem]) -> list[CompiledFlow]:
-    """Compile flows behind those that they call; give them in the order of the files."""
+    """Compile flows behind those that they rest on; give them in the order of the files."""
     flows = [document for document in documents if document.kind in ("flow", "workflow")]
     circular = circles(flows)
     problems += circular.values()
     types = {name: FlowType(name, "", ANY, ANY) for name in circular}
     compiled: dict[int, CompiledFlow] = {}
-    for document in in_call_order(flows):
+    for document in in_order(flows):
         report = Report(document.file)
-        for called in {str(one.value) for one in objects_of(document.node, "call")} - types.keys():
-            types |= {called: deployed} if (deployed := known_flows(called)) is not None else {}
+        for below in (name for name in rests_on(document.node) if name not in types):
+            types |= {below: deployed} if (deployed := known_flows(below)) is not None else {}
         one = compile_document(document, replace(known, flows=types), report)
         problems += report.problems
         if one is not None:

@@ -29,14 +29,14 @@ def check_action(walk: Walk, step: ActionStep, node: Node, names: Names) -> Ran:
     """Give the command that the step issues, and the name of its result."""
     report, contract = walk.report, walk.known.actions.get(str(step.action))
     check_retry(step.retry, inner(node, "retry"), report)
-    not_after = step.not_after or (step.timeout if step.await_ else None) or NOT_AFTER
+    timeout = (step.timeout or walk.flow.defaults.timeout) if step.await_ else None
     act = Act(
         name=walk.step_names.of(step, f"action_{step.action}"),
         action=str(step.action),
         params=parameters(walk, str(step.action), node, names),
         next=END,
         priority=step.priority or walk.flow.defaults.priority or priority_of(walk.flow),
-        not_after_us=positive(not_after, inner(node, "not_after"), "not_after", report),
+        not_after_us=positive(step.not_after or timeout or NOT_AFTER, inner(node, "not_after"), "not_after", report),
         retry=retry_record(retry_of(step, walk.flow.defaults)),
         idempotency=_idempotency(walk, step, node, names),
         order_key=key_of(walk, node, "order_key", names) if step.order_key is not None else None,
