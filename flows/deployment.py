@@ -15,7 +15,8 @@ from typing import Final
 
 import msgspec
 
-from flows.language.definitions import Definitions, flow_records, load_definitions
+from flows.language.check_policy import CompiledPolicy
+from flows.language.definitions import Definitions, flow_records, load_definitions, policy_control
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
 from infra.file_reader import FileReader
@@ -27,6 +28,7 @@ from schemas.contracts import EventContract
 from schemas.errors import BadRecord, InvalidFlow, InvalidInput, MillraceError, StorageFailed
 from schemas.flow.action_types import ActionType, action_type
 from schemas.flow.documents import ActionContract
+from schemas.policy import POLICY_PREFIX, PolicyType, policy_type, read_policy
 from schemas.ports import Clock, Slot
 from schemas.records import Control, Json, encode
 from schemas.registry import Registry, registered
@@ -55,6 +57,11 @@ class InForce:
         documents = [value for key, value in self.values.items() if key.startswith(ACTION)]
         return [action_type(ActionContract.model_validate(document)) for document in documents]
 
+    def policies(self) -> list[PolicyType]:
+        """Give the types of the policies that are deployed, for all tenants or for some."""
+        found = {key: value for key, value in self.values.items() if key.startswith(POLICY_PREFIX)}
+        return [policy_type(read_policy(found[key])) for key in sorted(found, reverse=True)]  # the one for all comes last
+
 
 @dataclass(frozen=True, slots=True)
 class FlowInForce:
@@ -75,6 +82,7 @@ class Deployment:
     actions: tuple[str, ...]
     end: int = 0
     written: int = 0
+    policies: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -120,7 +128,7 @@ def control_end(home: Path) -> int:
 def check_files(paths: Sequence[Path], home: Path) -> Definitions:
     """Check files together, against what is deployed in a home."""
     known = in_force(home)
-    return load_definitions(paths, known.registry.contracts().values(), known.actions())
+    return load_definitions(paths, known.registry.contracts().values(), known.actions(), known_policies=known.policies())
 
 
 def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str | None = None) -> Deployment:
@@ -131,6 +139,7 @@ def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str |
         known = in_force(home)
         placed, values = _contract_values(known.registry, definitions.contracts)
         values |= {ACTION + name: document for name, document in definitions.action_documents.items()}
+        values |= _policy_values(definitions.policies, tenant, known.values)
         told = []
         for flow in definitions.flows:
             records = {record.key: record.value for record in flow_records(flow, tenant)}
@@ -138,7 +147,14 @@ def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str |
             values |= {key: value for key, value in records.items() if not (key.startswith(VERSION) and key in known.values)}
         fresh = {key: value for key, value in values.items() if known.values.get(key) != value}
         end = append_controls(ingress, fresh) if fresh else control_end(home)
-    return Deployment(tuple(told), tuple(placed), tuple(sorted(definitions.action_documents)), end, len(fresh))
+    policies = tuple(sorted(one.policy.name for one in definitions.policies))
+    return Deployment(tuple(told), tuple(placed), tuple(sorted(definitions.action_documents)), end, len(fresh), policies)
+
+
+def _policy_values(policies: Iterable[CompiledPolicy], tenant: str | None, known: Mapping[str, Json]) -> dict[str, Json]:
+    """Give the control records of policies whose version is not the last one written."""
+    records = [policy_control(one, tenant) for one in policies]
+    return {one.key: one.value for one in records if (known.get(one.key) or {}).get("version") != one.value["version"]}
 
 
 def register_contracts(ingress: Ingress, home: Path, contracts: Iterable[EventContract]) -> list[EventContract]:

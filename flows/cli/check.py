@@ -72,6 +72,8 @@ def _tell_problems(terminal: Terminal, definitions: Definitions) -> None:
     defined = (
         f"{len(definitions.flows)} flows, {len(definitions.contracts)} event and {len(definitions.actions)} action contracts"
     )
+    others = {"policies": definitions.policies, "tests": definitions.tests}
+    defined += "".join(f", {len(found)} {what}" for what, found in others.items() if found)
     terminal.say(f"{defined}: {f'{errors} errors' if errors else 'fine'}, {len(definitions.problems) - errors} warnings")
 
 

@@ -26,7 +26,7 @@ def deploy(terminal: Terminal, *, files: Sequence[Path], wait: bool, tenant: str
         raise InvalidFlow(definitions.problems)
     for problem in definitions.problems:
         terminal.say(str(problem))
-    if not (definitions.flows or definitions.contracts or definitions.actions):
+    if not (definitions.flows or definitions.contracts or definitions.actions or definitions.policies):
         raise InvalidInput("the files define nothing; a document begins with its kind, e.g. flow: my_flow")
     with open_ingress(settings.home) as ingress:
         deployment = put_in_force(ingress, settings.home, definitions, tenant)
@@ -43,9 +43,12 @@ def _tell(terminal: Terminal, deployment: Deployment) -> None:
     contracts = [{"event": one.event, "topic": one.topic, "schema": one.schema_id} for one in deployment.contracts]
     if terminal.json:
         flows = [asdict(flow) for flow in deployment.flows]
-        terminal.value({"flows": flows, "contracts": contracts, "actions": deployment.actions, "written": deployment.written})
+        told = {"flows": flows, "contracts": contracts, "actions": deployment.actions, "policies": deployment.policies}
+        terminal.value({**told, "written": deployment.written})
         return
     for contract in contracts:
         terminal.say(f"event {contract['event']} on {contract['topic']}, schema {contract['schema']}")
+    for policy in deployment.policies:
+        terminal.say(f"policy {policy}")
     rows = [{**asdict(flow), "version": flow.version[:SHORT]} for flow in deployment.flows]
     terminal.rows(rows, ("flow", "tenant", "version", "change"))

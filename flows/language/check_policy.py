@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from flows.language.canonical import canonical_bytes, sorted_keys, version_of
+from flows.language.canonical import sorted_keys, version_of
 from flows.language.check_table import check_table
 from flows.language.nodes import Mapping, Node, inner, plain
 from flows.language.parse import Document
@@ -41,7 +41,7 @@ class CompiledPolicy:
     """A policy that may be deployed, with its canonical document."""
 
     policy: Policy
-    document: Json
+    document: MappingOf[str, Json]
     file: str = ""
 
 
@@ -58,9 +58,7 @@ def compile_policy(document: Document, terms: MappingOf[str, PolicyType], report
         return None
     policy, form = made
     version = version_of(form)
-    return CompiledPolicy(
-        msgspec.structs.replace(policy, version=version), msgspec.json.decode(canonical_bytes(form)), document.file
-    )
+    return CompiledPolicy(msgspec.structs.replace(policy, version=version), form, document.file)
 
 
 def compile_policies(
