@@ -25,6 +25,7 @@ from operators.closing import close
 from operators.execution import Cause, Hidden, Parked, Rest, State
 from operators.onward import begin_steps, carry, fail, go
 from operators.operate import operate, standing
+from operators.queued import admit, enqueue, give_up, move, withdraw
 from operators.run import Advanced, Moment, Run, Runnable, StepFailed, advanced, after, begin, note_policies, resume
 from operators.wait_for import take_event, time_out
 from operators.watch_for import (
@@ -73,6 +74,8 @@ def fire(moment: Moment, token: int) -> Advanced | None:
     rest = run.rest or _NOTHING
     if rest.watch is not None:
         return end_watch(run, rest.watch) if token == TOKEN else None
+    if rest.queued is not None:
+        return give_up(run) if run.now_us >= run.deadline_us else None
     if rest.hidden is not None and token == rest.hidden.token:
         return forget(run, rest.hidden)
     parked = run.parked.get(token)
@@ -178,6 +181,8 @@ def command(moment: Moment, order: OperatorCommand) -> Advanced | None:
     rest = run.rest or _NOTHING
     if rest.watch is not None:
         return discard(run, rest.watch) if order.command == "cancel" else None
+    if rest.queued is not None:
+        return withdraw(run, order)
     note_policies(run)
     return operate(run, order)
 
@@ -214,13 +219,16 @@ __all__ = [
     "Moment",
     "Runnable",
     "State",
+    "admit",
     "advanced",
     "answer",
     "child_ended",
     "command",
     "decide",
+    "enqueue",
     "fire",
     "meet",
+    "move",
     "retract",
     "start",
     "watch",

@@ -150,6 +150,15 @@ class Hidden(msgspec.Struct, frozen=True, array_like=True):
     until_us: int
 
 
+class Queueing(msgspec.Struct, frozen=True, array_like=True):
+    """An execution that has not begun, for a limit keeps it waiting: for which key, in which class, and until when at least."""
+
+    key: int
+    rank: int
+    limit: str  # its kind
+    due_us: int | None = None
+
+
 class Rest(msgspec.Struct, array_like=True):
     """What most executions do not have."""
 
@@ -163,6 +172,7 @@ class Rest(msgspec.Struct, array_like=True):
     watch: Watch | None = None
     hidden: Hidden | None = None
     over: EndStatus | Literal[""] = ""  # how it has ended, while its verdict may still be disproved
+    queued: Queueing | None = None
 
     def is_empty(self) -> bool:
         """Tell whether nothing is in it."""
@@ -176,6 +186,7 @@ class Rest(msgspec.Struct, array_like=True):
             or self.closing
             or self.watch
             or self.hidden
+            or self.queued
         )
 
 
