@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     tenant: str | None = Field(None, description="the tenant that lists show and that `send` fills in")
     clock: Literal["wall", "events"] = Field("wall", description="whose time it is: the machine's, or that of the events")
     default_tenant: str | None = Field(None, description="the engine's tenant for events that name none; off by default")
+    port: int = Field(0, ge=0, le=65_535, description="where the server speaks HTTP on 127.0.0.1; 0: the last one, or a free one")
     crashes_a_minute: int = Field(5, ge=1, description="crashes of one role within a minute that stop `up`")
     retention_days: int = Field(7, ge=1, le=36_500, description="days that topics keep what every role has read")
     batch_rows: int = Field(1_000, ge=1, le=100_000, description="the records that `send` appends at once")

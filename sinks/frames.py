@@ -33,6 +33,11 @@ class FrameBuffer:
         """Tell how much is held."""
         return len(self._data)
 
+    @property
+    def begun(self) -> bool:
+        """Tell whether a frame has begun and is not whole yet."""
+        return bool(self._data) or bool(self._skip)
+
     def feed(self, data: bytes) -> Iterator[bytes | None]:
         """Give each frame that is whole now, None for one that was too long. Raises BadRecord for garbage."""
         self._data += data

@@ -21,13 +21,14 @@ def run(
     """Run a role until it is told to stop. Raises what the role raises; with --report a Fatal is told on stdout too."""
     del terminal
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"%(asctime)s {role} %(levelname)s %(message)s")
-    settings = load_settings(home=home, clock=clock, default_tenant=default_tenant)
+    settings = load_settings(home=home, clock=clock, default_tenant=default_tenant, port=rest.get("port"))
     parent = rest.get("parent")
     options = RoleOptions(
         home=settings.home,
         clock=settings.clock,
         report=bool(rest.get("report")),
         default_tenant=settings.default_tenant,
+        port=settings.port,
         parent=parent if isinstance(parent, int) else None,
     )
     try:

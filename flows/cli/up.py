@@ -36,7 +36,7 @@ class Summary(msgspec.Struct, frozen=True):
     unanswered: int  # commands that will never have an outcome: their records were lost before they were carried out
 
 
-def up(
+def up(  # noqa: PLR0913  a command's parameters are its flags
     terminal: Terminal,
     *,
     until_idle: bool,
@@ -44,12 +44,13 @@ def up(
     clock: ClockName | None,
     default_tenant: str | None,
     tenant: str | None,
+    port: int | None = None,
 ) -> int:
     """Run a home. Raises HomeLocked where one runs already, RoleFailed with the last error of a role that cannot run.
 
     With `until_idle`, ClockHeld where executions wait and nothing is left that could let them go on.
     """
-    settings = load_settings(home=home, clock=clock, default_tenant=default_tenant, tenant=tenant)
+    settings = load_settings(home=home, clock=clock, default_tenant=default_tenant, tenant=tenant, port=port)
     with locked_home(settings.home), stop_signals() as stop:
         display = Display(terminal.err)
         supervisor = Supervisor(options_of(settings), lambda role, line: display.note(f"{role}: {line}"))
@@ -64,7 +65,7 @@ def up(
 
 def options_of(settings: Settings) -> UpOptions:
     """Give the supervisor's options as the settings say."""
-    return UpOptions(settings.home, settings.clock, settings.default_tenant, settings.crashes_a_minute)
+    return UpOptions(settings.home, settings.clock, settings.default_tenant, settings.crashes_a_minute, settings.port)
 
 
 def work(supervisor: Supervisor, display: Display, stop: StopSignal, *, until_idle: bool) -> bool:

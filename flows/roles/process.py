@@ -33,6 +33,7 @@ class RoleOptions:
     clock: ClockName = "wall"
     report: bool = False
     default_tenant: str | None = None
+    port: int = 0  # of HTTP, for the server role
     parent: int | None = None  # the supervisor's process id; the role ends when it is gone
 
 

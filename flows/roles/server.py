@@ -1,4 +1,4 @@
-"""The server role in its first form: sole writer of ingress.db, for everyone who appends over `ingress.sock`."""
+"""The server role: sole writer of ingress.db, for everyone who appends over `ingress.sock`, and for HTTP on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from flows.roles.http_door import build_door
 from flows.roles.process import RoleOptions, RoleProcess, begin
 from flows.roles.retention import Retention
 from flows.settings import load_settings
@@ -17,17 +18,18 @@ from infra.file_reader import FileReader
 from schemas.ports import Clock
 from schemas.records import Control
 from schemas.topics import CONTROL, INGRESS_FILE
+from sinks.ingress.doors import Doors
 from sinks.ingress.protocol import HOLD_PREFIX
-from sinks.ingress.server import IngressServer
+from sinks.ingress.server import HttpDoor, IngressServer
 
 WAIT_S: Final = 0.2
 READ_RECORDS: Final = 4096
 _controls: Final = msgspec.json.Decoder(Control)
 
 
-def build_server(home: Path, writer: IngressLog, clock: Clock) -> IngressServer:
+def build_server(home: Path, writer: IngressLog, clock: Clock, http: HttpDoor | None = None) -> IngressServer:
     """Listen in a home; whatever an earlier life held of the event clock is released."""
-    return IngressServer(home, writer, clock, writer.partitions, sorted(_held(home)))
+    return IngressServer(home, writer, clock, writer.partitions, sorted(_held(home)), http)
 
 
 def run(options: RoleOptions) -> None:
@@ -36,24 +38,26 @@ def run(options: RoleOptions) -> None:
     options.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     writer = IngressLog(options.home / INGRESS_FILE)
     try:
-        server = build_server(options.home, writer, SystemClock())
+        http, doors = build_door(options.home, SystemClock(), writer.partitions, options.port)
+        server = build_server(options.home, writer, SystemClock(), http)
         days = load_settings(home=options.home).retention_days
         retention = Retention(options.home, INGRESS_FILE, writer.drop_before, days, SystemClock())
         try:
             while not process.stopping:
                 server.step(WAIT_S)
                 retention.tick()
-                _report(process, server)
+                _report(process, server, doors)
         finally:
             server.close()
     finally:
         writer.close()
 
 
-def _report(process: RoleProcess, server: IngressServer) -> None:
+def _report(process: RoleProcess, server: IngressServer, doors: Doors) -> None:
     """A home in which somebody holds the clock, such as a `send` that is not done, is not idle."""
     status = server.status()
-    counts = {"records": status.records, "commits": status.commits, "connections": status.connections}
+    counts = {"records": status.records, "commits": status.commits, "connections": status.connections, "stalled": server.stalled}
+    counts |= {name: doors.counts[name] for name in ("requests", "refused")}
     process.report(idle=not status.holds, read={}, counts=counts)
 
 

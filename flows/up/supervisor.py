@@ -45,6 +45,7 @@ class UpOptions:
     clock: ClockName = "wall"
     default_tenant: str | None = None
     crashes_a_minute: int = 5
+    port: int = 0
     roles: tuple[str, ...] = ORDER
 
 
@@ -175,6 +176,8 @@ def role_command(options: UpOptions, name: str) -> list[str]:
     """Give the command line of a role's process."""
     command = [sys.executable, "-m", "flows", "run", name, "--home", str(options.home), "--clock", options.clock]
     command += ["--report", "--parent", str(os.getpid())]
+    if name == "server" and options.port:
+        command += ["--port", str(options.port)]
     return command + (["--default-tenant", options.default_tenant] if options.default_tenant else [])
 
 

@@ -11,6 +11,7 @@ import typer
 from flows.cli.options import AsJson, Home, Tenant, perform
 
 app = typer.Typer()
+Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="HTTP on 127.0.0.1; default: the last one, or a free one.")]
 
 
 class Role(StrEnum):
@@ -53,17 +54,19 @@ def demo(
 
 
 @app.command(epilog="Example:  millrace up --clock events --until-idle")
-def up(
+def up(  # noqa: PLR0913  a command's parameters are its flags
     *,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Work off what is there, then exit.")] = False,
     clock: Annotated[Clock | None, typer.Option(help="wall (default), or events: time follows the events.")] = None,
     default_tenant: Annotated[str | None, typer.Option(metavar="NAME", help="The tenant of events that name none.")] = None,
+    port: Port = None,
     tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="The summary counts only this tenant.")] = None,
     home: Home = None,
     json: AsJson = False,
 ) -> None:
     """Run server, engine, dispatcher and projector under one supervisor, all state in one folder."""
-    perform("up", json=json, until_idle=until_idle, clock=clock, default_tenant=default_tenant, tenant=tenant, home=home)
+    options: dict[str, Any] = {"until_idle": until_idle, "clock": clock, "default_tenant": default_tenant, "port": port}
+    perform("up", json=json, tenant=tenant, home=home, **options)
 
 
 @app.command(epilog="Example:  millrace run engine --home .millrace --clock wall")
@@ -73,13 +76,20 @@ def run(  # noqa: PLR0913  a command's parameters are its flags
     clock: Annotated[Clock | None, typer.Option(help="wall (default), or events: time follows the events.")] = None,
     default_tenant: Annotated[str | None, typer.Option(metavar="NAME", help="The tenant of events that name none.")] = None,
     report: Annotated[bool, typer.Option("--report", help="Status lines on stdout, for a supervisor.")] = False,
+    port: Port = None,
     parent: Annotated[int | None, typer.Option(metavar="PID", hidden=True)] = None,
     tenant: Annotated[str | None, typer.Option("--tenant", hidden=True)] = None,
     home: Home = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --report.")] = False,
 ) -> None:
     """Run one role in the foreground until SIGTERM. A role always serves all tenants."""
-    options: dict[str, Any] = {"clock": clock, "default_tenant": default_tenant, "report": report or json, "parent": parent}
+    options: dict[str, Any] = {
+        "clock": clock,
+        "default_tenant": default_tenant,
+        "report": report or json,
+        "parent": parent,
+        "port": port,
+    }
     perform("run", role=role.value, home=home, tenant=tenant, **options)
 
 

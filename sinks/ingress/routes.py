@@ -1,0 +1,91 @@
+"""What is deployed that the door must know: webhooks and manual triggers of the flows in force, and the contracts of events.
+
+Reads: control records in order. Emits: answers about a tenant's flows and paths. State: what the records say, rebuilt at every
+start; of a program only its triggers from outside. A tenant's own flow goes before the one for all.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import msgspec
+
+from schemas.contracts import EventContract
+from schemas.errors import InvalidInput
+from schemas.program import Manual, Webhook, unpack
+from schemas.records import Control, Json
+from schemas.registry import Registry
+
+ALL: Final = "*"
+T = TypeVar("T", Webhook, Manual)
+_controls: Final = msgspec.json.Decoder(Control)
+Outside = tuple[Webhook | Manual, ...]
+
+
+@dataclass(slots=True)
+class Routes:
+    """The ways in. Only `learn` changes them."""
+
+    _triggers: dict[str, Outside] = field(default_factory=dict)  # version -> its triggers from outside
+    _active: dict[str, dict[str, str]] = field(default_factory=dict)  # flow -> tenant (or *) -> version
+    _registry: Registry = field(default_factory=Registry)
+
+    def learn(self, record: bytes) -> None:
+        """Take a control record in; one that cannot be read is the engine's to set aside."""
+        try:
+            control = _controls.decode(record)
+            self._apply(control.key, control.value)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput, ValueError, KeyError, TypeError):
+            return
+
+    def webhooks(self, tenant: str, path: str) -> list[Webhook]:
+        """Give the webhooks that listen on a path of a tenant."""
+        return [one for _, one in self._outside(tenant, Webhook) if one.path == path]
+
+    def manual(self, tenant: str, flow: str) -> list[Manual] | None:
+        """Give the manual triggers of a flow; None where the tenant has no such flow in force."""
+        version = self._version(tenant, flow)
+        if version is None:
+            return None
+        return [one for one in self._triggers[version] if isinstance(one, Manual)]
+
+    def contract(self, event: str) -> EventContract | None:
+        """Give the contract of an event type."""
+        return self._registry.contract(event)
+
+    def _outside(self, tenant: str, kind: type[T]) -> Iterator[tuple[str, T]]:
+        for flow in sorted(self._active):
+            version = self._version(tenant, flow)
+            if version is not None:
+                yield from ((flow, one) for one in self._triggers[version] if isinstance(one, kind))
+
+    def _version(self, tenant: str, flow: str) -> str | None:
+        by_tenant = self._active.get(flow, {})
+        return by_tenant.get(tenant, by_tenant.get(ALL))
+
+    def _apply(self, key: str, value: Json) -> None:
+        kind, *rest = key.split("/")
+        if kind == "version" and len(rest) == 3:
+            self._put_version(rest[2], value)
+        elif kind == "active" and len(rest) == 2:
+            self._activate(rest[0], rest[1], value)
+        else:
+            self._registry.apply(key, value)
+
+    def _put_version(self, version: str, value: Json) -> None:
+        if value is None:
+            self._triggers.pop(version, None)
+            return
+        triggers = unpack(b64decode(value["program"], validate=True)).triggers
+        self._triggers[version] = tuple(one for one in triggers if isinstance(one, Webhook | Manual))
+
+    def _activate(self, tenant: str, flow: str, value: Json) -> None:
+        """Follow a pointer; one to what was not deployed changes nothing, as in the engine."""
+        version = None if value is None else value["version"]
+        if version is None:
+            self._active.get(flow, {}).pop(tenant, None)
+        elif version in self._triggers:
+            self._active.setdefault(flow, {})[tenant] = version
