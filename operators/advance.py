@@ -20,7 +20,7 @@ from operators.answers import (
     waiting_token,
 )
 from operators.approve import find_ballot, give_notice, refusal, take_decision, time_out_asking
-from operators.call_flow import take_end
+from operators.call_flow import open_call, take_end, waiting_call
 from operators.closing import close
 from operators.execution import Cause, Hidden, Parked, Rest, State
 from operators.onward import begin_steps, carry, fail, go
@@ -165,10 +165,10 @@ def decide(moment: Moment, decision: Decision) -> Advanced:
 def child_ended(moment: Moment, token: int, ended: Ended) -> Advanced | None:
     """Take the end of a called flow; None if nothing waits for it."""
     run = resume(moment)
-    parked = run.parked.get(token)
+    parked = waiting_call(run, token)
     if parked is not None:
         return _go_on(run, lambda: take_end(run, parked, ended))
-    sent = next((one for one in (run.rest or _NOTHING).sent if one.token == token), None)
+    sent = open_call(run, token)
     if sent is None:
         return None
     settle_call(run, sent, ended)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from operators.answers import bind_result
-from operators.execution import Parked
+from operators.execution import Parked, Sent
+from operators.frames import call_token
 from operators.issue import shared_template
 from operators.run import FOREVER_US, Run, StepFailed, StepFunction
 from schemas.effects import Called, Ended
@@ -18,13 +19,27 @@ def call_flow(step: Call) -> StepFunction:
     def start_child(run: Run) -> int:
         given = inputs(run.env)
         occurrence = run.occurrence(step.name)
-        run.calls.append(Called(step.flow, step.version, given, run.token, step.name, occurrence, step.awaited))
+        number = call_token(run.step, occurrence)
+        run.calls.append(Called(step.flow, step.version, given, number, step.name, occurrence, step.awaited))
         run.note("called", step.name, "call", {"flow": step.flow, "occurrence": occurrence})
         if not step.awaited:
             return step.next
         return run.park(run.now_us + step.timeout_us if step.timeout_us else FOREVER_US, "deadline", occurrence)
 
     return start_child
+
+
+def waiting_call(run: Run, number: int) -> Parked | None:
+    """Find the token that waits for the end of a call."""
+    steps = run.runnable.program.steps
+    calls = (one for one in run.parked.values() if isinstance(steps[one.step], Call))
+    return next((one for one in calls if call_token(one.step, one.about or 0) == number), None)
+
+
+def open_call(run: Run, number: int) -> Sent | None:
+    """Find the call that no token waits for any more."""
+    sents = run.rest.sent if run.rest is not None else []
+    return next((one for one in sents if call_token(one.step, one.occurrence) == number), None)
 
 
 def take_end(run: Run, parked: Parked, ended: Ended) -> int:

@@ -136,5 +136,5 @@ def settle(run: Run, sent: Sent, result: Mapping[str, Any] | None) -> None:
 
 def keep_unknown(run: Run, sent: Sent) -> None:
     """Remember that nobody knows what has become of a command."""
-    known = Sent(sent.step, sent.occurrence, sent.token, True, sent.unwanted, sent.names)
+    known = Sent(sent.step, sent.occurrence, True, sent.unwanted, sent.names)
     run.more().sent = [known if one == sent else one for one in run.more().sent]

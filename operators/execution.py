@@ -88,7 +88,6 @@ class Sent(msgspec.Struct, frozen=True, array_like=True):
 
     step: int
     occurrence: int
-    token: int
     unknown: bool = False
     unwanted: bool = False  # it was told to be cancelled
     names: dict[str, Any] | None = None  # of the frames it was sent from, where it can be undone

@@ -6,12 +6,16 @@ decides what can be undone.
 
 from __future__ import annotations
 
+from typing import Final
+
 from operators.execution import ROOT, Frame, Parked, Sent
 from operators.run import Run
 from schemas.effects import Abandoned, Unwanted
 from schemas.errors import BrokenInvariant
 from schemas.ids import action_id
 from schemas.program import Act, Approve, Call, Wait
+
+_PASSES_BITS: Final = 32
 
 
 def open_frame(run: Run, owner: int, parent: int) -> int:
@@ -75,21 +79,35 @@ def _within(run: Run, frame: int) -> set[int]:
 def drop(run: Run, parked: Parked) -> None:
     """Take a waiting token away."""
     del run.parked[parked.token]
-    run.timers_gone.append(parked)
+    run.end_timer(parked)
     step = None if parked.kind == "notice" else run.runnable.program.steps[parked.step]
     match step:
         case Wait() if parked.about is not None:
-            run.waits_gone.append((parked.about, parked.token))
+            run.end_wait(parked.about, parked.token)
         case Act():
             keep_sent(run, parked)
         case Call():
-            sent = keep_sent(run, parked)
-            run.more().sent[-1] = withdraw(run, sent)
+            _drop_call(run, parked)
         case Approve():
             run.more().ballots.pop(parked.token, None)
             run.note("cancelled", step.name, "approval")
         case _:
             return
+
+
+def call_token(step: int, occurrence: int) -> int:
+    """Number a call: the token that made it may be elsewhere when the called flow ends."""
+    return (step << _PASSES_BITS) + occurrence
+
+
+def _drop_call(run: Run, parked: Parked) -> None:
+    number = call_token(parked.step, parked.about or 0)
+    called = [one for one in run.calls if one.token != number]
+    if len(called) < len(run.calls):  # by this very input: it has not begun
+        run.calls = called
+        return
+    sent = keep_sent(run, parked)
+    run.more().sent[-1] = withdraw(run, sent)
 
 
 def keep_sent(run: Run, parked: Parked, *, unknown: bool = False) -> Sent:
@@ -99,7 +117,7 @@ def keep_sent(run: Run, parked: Parked, *, unknown: bool = False) -> Sent:
     names = None
     if parked.frame != ROOT and run.runnable.codes[parked.step].undo is not None:
         names = names_of(run, parked.frame)
-    sent = Sent(parked.step, parked.about, parked.token, unknown=unknown, names=names)
+    sent = Sent(parked.step, parked.about, unknown=unknown, names=names)
     run.more().sent.append(sent)
     return sent
 
@@ -120,7 +138,7 @@ def withdraw(run: Run, sent: Sent) -> Sent:
         return sent
     step = run.runnable.program.steps[sent.step]
     if isinstance(step, Call):
-        run.abandoned.append(Abandoned(sent.token, step.name, sent.occurrence))
+        run.abandoned.append(Abandoned(call_token(sent.step, sent.occurrence), step.name, sent.occurrence))
     elif isinstance(step, Act):
         run.cancels.append(Unwanted(action_id(run.id, step.name, sent.occurrence).hex(), step.action))
-    return Sent(sent.step, sent.occurrence, sent.token, sent.unknown, True, sent.names)
+    return Sent(sent.step, sent.occurrence, sent.unknown, True, sent.names)

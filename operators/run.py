@@ -69,6 +69,7 @@ class Runnable(NamedTuple):
 class Advanced(msgspec.Struct):
     """What one input did to one execution. `state` is None once nothing can happen to it any more.
 
+    What is gone was there before this input, and goes before what is set comes (a timer or a wait may go and come again).
     A watch has the status `watching`, or `discarded` when it ended without having begun. A completed execution may keep a state
     for as long as its verdict can be disproved.
     """
@@ -204,10 +205,25 @@ class Run(msgspec.Struct):
     def unpark(self, token: int) -> Parked:
         """Take a waiting token up again; it is the current one then."""
         parked = self.parked.pop(token)
-        self.timers_gone.append(parked)
+        self.end_timer(parked)
         self.switch(token, parked.frame)
         self.step = parked.step
         return parked
+
+    def end_timer(self, parked: Parked) -> None:
+        """Take a timer away; one that was set by this very input was never there."""
+        if parked in self.timers_set:
+            self.timers_set.remove(parked)
+        else:
+            self.timers_gone.append(parked)
+
+    def end_wait(self, key: int, token: int) -> None:
+        """Take a wait away; one that was opened by this very input was never there."""
+        opened = [one for one in self.waits_set if one.token != token]
+        if len(opened) < len(self.waits_set):
+            self.waits_set = opened
+        else:
+            self.waits_gone.append((key, token))
 
     def push(self, token: int, frame: int, step: int) -> None:
         """Let a token go on before those that wait for their turn already."""

@@ -82,7 +82,7 @@ def leave(run: Run, parked: Parked) -> None:
     """End the waiting of a token."""
     run.unpark(parked.token)
     if parked.about is not None:
-        run.waits_gone.append((parked.about, parked.token))
+        run.end_wait(parked.about, parked.token)
 
 
 def time_out(run: Run, parked: Parked) -> int:

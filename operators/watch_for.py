@@ -99,9 +99,9 @@ def discard(run: Run, watch: Watch) -> Advanced:
 
 
 def _leave(run: Run, watch: Watch) -> None:
-    run.timers_gone.append(timer_of(TOKEN, watch.due_us))
+    run.end_timer(timer_of(TOKEN, watch.due_us))
     if watch.key is not None:
-        run.waits_gone.append((watch.key, TOKEN))
+        run.end_wait(watch.key, TOKEN)
     run.more().watch = None
 
 
@@ -132,9 +132,9 @@ def disproves(run: Run, hidden: Hidden, event: MetEvent) -> bool:
 
 def unhide(run: Run, hidden: Hidden) -> None:
     """Look no more for what disproves the verdict."""
-    run.timers_gone.append(timer_of(hidden.token, hidden.until_us))
+    run.end_timer(timer_of(hidden.token, hidden.until_us))
     if hidden.key is not None:
-        run.waits_gone.append((hidden.key, hidden.token))
+        run.end_wait(hidden.key, hidden.token)
     run.more().hidden = None
 
 
