@@ -112,7 +112,8 @@ def _check_privacy(flow: Flow, node: Mapping, names: Names, report: Report) -> N
         if unknown is not None:
             key = (place.key(path) if isinstance(place, Mapping) else None) or place
             what = names.event or "what starts this flow"
-            report.add(key, "unknown-field", f"'{path}' is not in {what} ({listed(unknown)}){near(path, unknown)}")
+            known = f" ({listed(unknown)})" if unknown else ", which has no data"
+            report.add(key, "unknown-field", f"'{path}' is not in {what}{known}{near(path, unknown) or '; take it away'}")
 
 
 def _unknown_field(path: str, data: Type | None) -> list[str] | None:

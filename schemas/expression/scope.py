@@ -208,8 +208,10 @@ def _reach(path: Path, key: str, of: Type, parts: Sequence[Part]) -> Field:
     """Follow what comes after the key through the type."""
     maybe, star, here = of.optional, False, of
     listed_maybe = False
+    shown = key
     for part in parts:
-        here = _step(path, here, part, key)
+        here = _step(path, here, part, shown)
+        shown += _part_text(part)
         if part == "*":
             star, listed_maybe, maybe = True, maybe, False
         maybe = maybe or here.optional or isinstance(part, int)
@@ -230,8 +232,11 @@ def _step(path: Path, of: Type, part: Part, key: str) -> Type:
             return found
         raise _unknown(path, print_tree(path), [f"{key}.{name}" for name, _ in of.fields], f"'{key}'")
     hint = "write [*] or [0] first" if of.name == "list" else f"it is {named(present(of))}"
-    shown = "[*]" if part == "*" else f"[{part}]" if isinstance(part, int) else f".{part}"
-    raise ExpressionError("type-mismatch", f"'{print_tree(path)}': no {shown} here; {hint}", path.at)
+    raise ExpressionError("type-mismatch", f"'{print_tree(path)}': no {_part_text(part)} here; {hint}", path.at)
+
+
+def _part_text(part: Part) -> str:
+    return "[*]" if part == "*" else f"[{part}]" if isinstance(part, int) else f".{part}"
 
 
 def leaves(scope: Scope) -> list[str]:

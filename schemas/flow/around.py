@@ -58,7 +58,7 @@ class Rollout(Words):
     """Which share runs this version; the rest runs the one before. shadow: actions muted, differences shown."""
 
     percent: Annotated[int, Field(ge=0, le=100, json_schema_extra=LITERAL)] = 100
-    by: Expression | None = Field(None, json_schema_extra=EXPRESSION)
+    by: Expression | None = Field(default=None, json_schema_extra=EXPRESSION)
     shadow: Flag = False
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+import re
+from collections.abc import Callable
+from typing import Annotated, Final, Literal, LiteralString
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from schemas.flow.condition import Condition
 from schemas.flow.words import DATA, EXPRESSION, LITERAL, Duration, EventName, Expression, Many, Name, Parameters, Words
@@ -14,6 +17,32 @@ As = Name | None
 _PATH: Final = r"^[a-z0-9][a-z0-9_-]{0,62}(/[a-z0-9][a-z0-9_-]{0,62}){0,7}$"
 _HEADER: Final = r"^[A-Za-z][A-Za-z0-9-]{0,62}$"
 _REFERENCE: Final = r"^secrets\.[A-Za-z][A-Za-z0-9_]{0,62}$"
+_CLEAR: Final = "'secret' is written out here; store it and write its name, as in secrets.shop_hook"
+_WORDS: Final = "write one to eight words of small letters, digits, _ and - between slashes, as in shop/returns"
+
+
+def _fits(pattern: str, name: str, message: LiteralString) -> Callable[[Json], str]:
+    """Make the check of a text that a pattern allows; `message` may say {shown}."""
+
+    def check(value: Json) -> str:
+        if not isinstance(value, str) or not re.match(pattern, value):
+            raise PydanticCustomError(name, message, {"shown": str(value)[:80]})
+        return value
+
+    return check
+
+
+def _text(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "x-sort": "literal"})
+
+
+HookPath = Annotated[Json, AfterValidator(_fits(_PATH, "bad-name", "'{shown}' is no path of a webhook; " + _WORDS)), _text(_PATH)]
+Header = Annotated[
+    Json,
+    AfterValidator(_fits(_HEADER, "bad-name", "'{shown}' is no name of a header; write one like X-Signature")),
+    _text(_HEADER),
+]
+SecretName = Annotated[Json, AfterValidator(_fits(_REFERENCE, "secret-in-clear", _CLEAR)), _text(_REFERENCE)]
 
 
 class WindowRule(Words):
@@ -103,9 +132,9 @@ class ScheduleTrigger(Words):
 class Signature(Words):
     """How a request proves where it comes from."""
 
-    header: Annotated[str, Field(pattern=_HEADER, json_schema_extra=LITERAL)]
+    header: Header
     scheme: Annotated[Literal["hmac-sha256"], Field(json_schema_extra=LITERAL)]
-    secret: Annotated[str, Field(pattern=_REFERENCE, json_schema_extra=LITERAL)]
+    secret: SecretName
     tolerance: Duration = "5m"
 
 
@@ -123,7 +152,7 @@ Signed = Annotated[
 class WebhookTrigger(Words):
     """A request becomes an event of a type, and the flow starts by that; without a signature only if `none` is said."""
 
-    webhook: Annotated[str, Field(pattern=_PATH, json_schema_extra=LITERAL)]
+    webhook: HookPath
     event: EventName
     signature: Signed
     id: Expression | None = Field(None, json_schema_extra=EXPRESSION)

@@ -53,8 +53,8 @@ def check_schedule(reading: Reading, trigger: ScheduleTrigger, node: Mapping) ->
     except InvalidInput as error:
         reading.report.add(inner(node, "schedule"), "bad-schedule", f"{error}; next slots cannot be computed")
     zones = (trigger.zone,) if isinstance(trigger.zone, str) else trigger.zone
-    for zone, place in zip(zones, _zone_places(inner(node, "zone")), strict=False):
-        _check_zone(reading, zone, place, zones)
+    for at, (zone, place) in enumerate(zip(zones, _zone_places(inner(node, "zone")), strict=True)):
+        _check_zone(reading, zone, place, zones[:at])
     record = Schedule(
         cron=trigger.schedule,
         zones=tuple(zones),
@@ -71,12 +71,12 @@ def _zone_places(node: Node) -> Iterator[Node]:
     yield from node.items if isinstance(node, Sequence) else (node,)
 
 
-def _check_zone(reading: Reading, zone: str, place: Node, zones: tuple[str, ...]) -> None:
+def _check_zone(reading: Reading, zone: str, place: Node, earlier: tuple[str, ...]) -> None:
     if zone_of(zone) is None:
         meant = _meant(zone)
         hint = f"did you mean '{meant}'?" if meant else "write one like Europe/Berlin, or UTC"
         reading.report.add(place, "bad-schedule", f"'{zone}' is not an IANA zone; {hint}")
-    elif zones.count(zone) > 1:
+    elif zone in earlier:
         reading.report.add(place, "bad-schedule", f"zone '{zone}' stands twice, which would run each slot twice; remove one")
 
 

@@ -273,7 +273,7 @@ APPROVALS = [
         [
             "4:28: warning[outcome-unread]: nothing reads the outcome of approval 'approval': approved and rejected go the same way; branch on it",
             "4:63: error[cannot-be-met]: 2 of 1 are needed; nobody else may decide: name more people, or a role",
-            "5:64: error[unknown-field]: field 'approval.form.limt' is not in 'approval' (approval.limit); did you mean 'approval.limit'?",
+            "5:64: error[unknown-field]: field 'approval.form.limt' is not in 'approval.form' (approval.form.limit); did you mean 'approval.form.limit'?",
             "5:99: error[type-mismatch]: 'approval.form.limit' is money(GBP); an int is wanted here",
         ],
     ),
