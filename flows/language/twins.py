@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from flows.language.bound_names import step_mappings
 from flows.language.canonical import canonical_bytes
@@ -13,25 +14,33 @@ from flows.language.parse import Document
 from schemas.errors import Problem
 from schemas.program import Act, EventTrigger
 
+_ALL: Final = "*"
+_LOOKED_AT: Final = 2  # of all tenants: one may be the flow itself
+_Place = tuple[Document, CompiledFlow, int]
+
 
 def twin_actions(flows: Iterable[tuple[Document, CompiledFlow]]) -> list[Problem]:
     """Warn of the second of two flows that do the same for an event, for a tenant that both serve."""
-    first: dict[tuple[str, str, bytes], list[tuple[Document, CompiledFlow, int]]] = {}
+    first: dict[tuple[str, str, bytes], dict[str, _Place]] = {}
     problems = []
     for document, flow in flows:
         events = {trigger.event for trigger in flow.program.triggers if isinstance(trigger, EventTrigger)}
         for action, data, place in _commands(document, flow):
             for event in sorted(events):
-                others = first.setdefault((event, action, data), [])
-                twin = next((one for one in others if one[1] is not flow and _meet(one[1].tenants, flow.tenants)), None)
+                served = first.setdefault((event, action, data), {})
+                twin = _twin(flow, served)
                 if twin is not None:
                     problems.append(_told(document, place, action, event, twin))
-                others.append((document, flow, place.line))
+                for tenant in flow.tenants or (_ALL,):
+                    served.setdefault(tenant, (document, flow, place.line))
     return problems
 
 
-def _meet(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
-    return not one or not two or bool(set(one) & set(two))
+def _twin(flow: CompiledFlow, served: dict[str, _Place]) -> _Place | None:
+    """Find another flow that serves one of the tenants already."""
+    tenants = (*flow.tenants, _ALL) if flow.tenants else list(served)[:_LOOKED_AT]
+    found = (served.get(tenant) for tenant in tenants)
+    return next((one for one in found if one is not None and one[1] is not flow), None)
 
 
 def _commands(document: Document, flow: CompiledFlow) -> Iterator[tuple[str, bytes, Node]]:
@@ -49,7 +58,7 @@ def _bytes(data: Node) -> bytes:
     return canonical_bytes(value if isinstance(data, MappingNode) and isinstance(value, dict) else {"": value})
 
 
-def _told(document: Document, place: Node, action: str, event: str, twin: tuple[Document, CompiledFlow, int]) -> Problem:
+def _told(document: Document, place: Node, action: str, event: str, twin: _Place) -> Problem:
     where = f"{twin[0].file}:{twin[2]}"
     message = (
         f"'{action}' is sent with the same data for each {event} by flow '{twin[1].name}' ({where}) too; "

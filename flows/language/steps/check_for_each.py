@@ -71,4 +71,6 @@ def _result(walk: Walk, step: ForEachStep, node: Node, names: Names) -> tuple[Te
     if step.result is None:
         return None, optional(ANY)
     found = walk.elaborator.template(inner(node, "result"), names)
-    return (found.template, found.type) if found is not None else (None, ANY)
+    if found is None:
+        return None, ANY
+    return found.template, optional(found.type) if step.failures == "collect" else found.type  # of an item that failed: none

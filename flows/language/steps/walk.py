@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -57,6 +57,7 @@ class StepNames:
                 return name
 
 
+STEP_ERROR: Final = Type("record", fields=tuple(field for field in ERROR.fields if field[0] != "compensated"))  # nothing is yet
 Rule = Callable[["Walk", Any, Node, Names], Ran]
 
 
@@ -105,7 +106,7 @@ class Walk:
 
     def _with_errors(self, on_error: Any, ran: Ran, node: Node, names: Names) -> Ran:
         """After a step whose error does not end the flow, what it binds may be missing."""
-        inside = names.with_bindings({**maybe(ran.names.bindings), **names.bindings}).with_root("error", ERROR)
+        inside = names.with_bindings({**maybe(ran.names.bindings), **names.bindings}).with_root("error", STEP_ERROR)
         handler = self.way(on_error, inner(node, "on_error"), inside)
         after = handler.names if isinstance(on_error, tuple) else names
         first, *more = ran.steps
