@@ -12,11 +12,11 @@ import msgspec
 from flows.cli.ask import ask, quoted, where
 from flows.cli.home import must_exist
 from flows.cli.terminal import Terminal
-from flows.deployment import open_ingress
+from flows.deployment import in_force, open_ingress
 from flows.settings import Settings, load_settings
 from infra.clock import SystemClock
 from schemas.errors import InvalidInput
-from schemas.records import Action, Redrive, decode, encode
+from schemas.records import Action, Control, Json, Redrive, decode, encode
 from schemas.topics import ACTIONS_PREFIX, COMMANDS
 from sinks.ingress.protocol import Item
 from sinks.projection.query import Question
@@ -46,10 +46,23 @@ def list_dead_letters(terminal: Terminal, *, reason: str | None, limit: int, ten
     return 0
 
 
-def redrive(terminal: Terminal, *, reason: str | None, position: str | None, tenant: str | None, home: Path | None) -> int:
-    """Send dead letters again. What was sent before and failed again is sent once. Raises InvalidInput where none fits."""
+def redrive(
+    terminal: Terminal,
+    *,
+    reason: str | None,
+    position: str | None,
+    put_back: bool,
+    tenant: str | None,
+    home: Path | None,
+) -> int:
+    """Send dead letters again. What was sent before and failed again is sent once. Raises InvalidInput where none fits.
+
+    Control records go by position alone: an old pointer among many others would put an old version in force, unseen.
+    """
     settings = load_settings(home=home, tenant=tenant)
-    held = where(reason and f"reason = {quoted(reason)}", position and _at(position))
+    held = where(reason and f"reason = {quoted(reason)}", _at(position) if position else "kind <> 'control'")
+    if position:
+        _warn(terminal, settings, held, put_back=put_back)
     asked = sent = 0
     for letters in _pages(settings, held):
         items = list(_items(letters))
@@ -58,7 +71,8 @@ def redrive(terminal: Terminal, *, reason: str | None, position: str | None, ten
                 ingress.append(items)
         asked, sent = asked + len(letters), sent + len(items)
     if not asked:
-        raise InvalidInput("no dead letter fits; `millrace dlq list` shows what there is")
+        hint = "; control records are sent again by --position alone" if position is None else ""
+        raise InvalidInput(f"no dead letter fits; `millrace dlq list` shows what there is{hint}")
     if not sent:
         raise InvalidInput(
             f"none of the {asked:,} dead letters that fit can be sent again: they are results, events of too many hops, or "
@@ -73,6 +87,34 @@ def redrive(terminal: Terminal, *, reason: str | None, position: str | None, ten
             + (f"; {left} cannot be (results, events of too many hops, and what is lost or unreadable)" if left else "")
         )
     return 0
+
+
+def _warn(terminal: Terminal, settings: Settings, held: str, *, put_back: bool) -> None:
+    """Say what control records would change of what is in force. Raises InvalidInput where nobody said that they shall."""
+    said = [f"  {_would(key, value, settings.home)}" for key, value in _controls(settings, held)]
+    if not said:
+        return
+    what = "this control record holds for everything that comes behind it:\n" + "\n".join(said)
+    if not put_back:
+        raise InvalidInput(f"{what}\nnothing was sent; to send it all the same, add --put-back")
+    terminal.say(what)
+
+
+def _controls(settings: Settings, held: str) -> Iterator[tuple[str, Json]]:
+    """Give key and value of each control record that can be read; one that cannot changes nothing."""
+    for letter in (letter for page in _pages(settings, held) for letter in page if letter["kind"] == "control"):
+        try:
+            control = decode(Control, b64decode(letter["payload"]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        yield control.key, control.value
+
+
+def _would(key: str, value: Json, home: Path) -> str:
+    now = in_force(home).values.get(key)
+    if now == value:
+        return f"{key} stays as it is"
+    return f"{key} becomes {_short(_json(value))}" + (f"; now it is {_short(_json(now))}" if now is not None else "")
 
 
 def _pages(settings: Settings, held: str) -> Iterator[list[dict[str, Any]]]:
@@ -122,6 +164,10 @@ def _action(payload: bytes) -> Action | None:
 
 def _short(value: Any) -> Any:
     return f"{value[:SHOWN_CHARACTERS]}..." if isinstance(value, str) and len(value) > SHOWN_CHARACTERS else value
+
+
+def _json(value: Json) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _at(position: str) -> str:

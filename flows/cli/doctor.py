@@ -82,8 +82,10 @@ def _home(home: Path, tenant: str | None) -> Iterator[Finding]:
     yield _lock(home)
     for file in (INGRESS_FILE, engine_file(0), dispatcher_file(0)):
         yield _looked(file, partial(_file, home, file))
-    known = in_force(home)
-    yield from _deployed(known, tenant)
+    try:
+        yield from _deployed(in_force(home), tenant)
+    except MillraceError as error:
+        yield Finding("wrong", "flows", str(error))
     yield _looked("executions", lambda: _executions(home))
     yield _looked("commands", lambda: _commands(home))
     yield _looked("views", lambda: _views(home, tenant))

@@ -8,8 +8,10 @@ from typing import Any, Final
 from flows.cli.ask import ask, quoted, where
 from flows.cli.terminal import Terminal
 from flows.settings import load_settings
+from infra.clock import SystemClock
 from schemas.errors import InvalidInput
 from sinks.projection.query import Question
+from sinks.projection.query_socket import QueryClient
 
 COLUMNS: Final = "execution, tenant, flow, status, trigger_event, started_at, ended_at, waiting_on, wait_until, error"
 STEPS: Final = ("step", "kind", "started_at", "ended_at", "outcome", "detail")
@@ -36,10 +38,8 @@ def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, ho
     """Show one execution. Raises InvalidInput where none, or more than one, begins with the id."""
     settings = load_settings(home=home, tenant=tenant)
 
-    def rows(sql: str) -> list[dict[str, Any]]:
-        return ask(terminal, settings.home, Question(sql, settings.tenant)).records()
-
-    found = rows(f"select * from executions where starts_with(execution, {quoted(execution)}) limit {CANDIDATES}")
+    first = f"select * from executions where starts_with(execution, {quoted(execution)}) limit {CANDIDATES}"
+    found = ask(terminal, settings.home, Question(first, settings.tenant)).records()
     if len(found) != 1:
         names = ", ".join(str(one["execution"]) for one in found)
         raise InvalidInput(
@@ -47,6 +47,10 @@ def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, ho
             if found
             else f"no execution begins with {execution}; `millrace executions list` shows them"
         )
+
+    def rows(sql: str) -> list[dict[str, Any]]:  # how old the views are was said once
+        return QueryClient(settings.home, SystemClock()).ask(Question(sql, settings.tenant)).records()
+
     whole = quoted(str(found[0]["execution"]))
     steps = rows(f"select {', '.join(STEPS)} from steps where execution = {whole} order by started_at, ended_at, step")
     actions = rows(f"select {', '.join(ACTIONS)} from actions where execution = {whole} order by created_at, action")

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from schemas.errors import HomeLocked, InvalidInput, StorageFailed
 from schemas.records import Json
+from sinks.projection.file_format import check_format
 from sinks.projection.half_made import is_half_made
 from sinks.projection.json_rows import encode_json, rows_of, unique_names
 from sinks.projection.tables import LAST_PROGRESS, VIEWS, tenant_view
@@ -87,7 +88,8 @@ def answer(cursor: Cursor, question: Question, *, live: bool) -> Answer:
 def opened_file(path: Path) -> Iterator[Callable[[], Cursor]]:
     """Open views.duckdb for reading while no projector runs; gives what makes cursors.
 
-    Raises InvalidInput where there is nothing yet, HomeLocked where a process writes it.
+    Raises InvalidInput where there is nothing yet, HomeLocked where a process writes it, StateTooNew and StorageFailed for
+    another format.
     """
     nothing = InvalidInput(f"{path} holds no views: nothing has been projected in this home yet; start `millrace up`")
     if not path.exists() or is_half_made(path):
@@ -102,6 +104,7 @@ def opened_file(path: Path) -> Iterator[Callable[[], Cursor]]:
     try:
         if not connection.execute(f"select 1 from duckdb_schemas() where schema_name = '{SHOWN}'").fetchone():
             raise nothing
+        check_format(connection, path)
         connection.execute("set timezone = 'UTC'")
         connection.execute("set memory_limit = '1GB'")
         connection.execute("set enable_external_access = false")

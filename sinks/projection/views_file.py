@@ -17,8 +17,9 @@ import duckdb
 import msgspec
 import polars as pl
 
-from schemas.errors import HomeLocked, StateTooNew, StorageFailed
+from schemas.errors import BrokenInvariant, HomeLocked, StorageFailed
 from schemas.ports import Slot
+from sinks.projection.file_format import check_format
 from sinks.projection.half_made import remove_half_made
 from sinks.projection.tables import FORMAT, HALVES, HOLD_VACUUM, KEEP_LAST, LAST_PROGRESS, SETUP, VIEWS, create_views
 
@@ -27,6 +28,7 @@ THREADS: Final = 2
 MEMORY: Final = "768MB"
 FULL: Final = "No space left"  # DuckDB has no class for it
 BROKEN: Final = "not a valid DuckDB database"
+OURS: Final = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError)  # not the disk's fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +141,7 @@ class ViewsFile:
             self._connection.execute("set timezone = 'UTC'")
             if not self._connection.execute("select count(*) from duckdb_schemas() where schema_name = 'log'").fetchone()[0]:  # type: ignore[index]
                 self._make()
-            (found,) = self._connection.execute("select max(format) from log.progress").fetchone()  # type: ignore[misc]
-            _check_format(self.path, found)
+            check_format(self._connection, self.path)
             (self._number,) = self._connection.execute(f"select number {LAST_PROGRESS}").fetchone()  # type: ignore[misc]
             self._sources = {source for (source,) in self._connection.execute("select source from log.sources").fetchall()}
             for statement in (statement for name in VIEWS for statement in create_views(name)):
@@ -155,16 +156,6 @@ class ViewsFile:
         self._connection.execute("commit")
 
 
-def _check_format(path: Path, found: int) -> None:
-    if found > FORMAT:
-        raise StateTooNew(f"{path}: written in format {found}, this version reads up to {FORMAT}; upgrade Millrace")
-    if found < FORMAT:
-        raise StorageFailed(
-            f"{path}: written in format {found}, this version reads {FORMAT}; views can be rebuilt: move the file away and "
-            "start the projector again"
-        )
-
-
 @contextmanager
 def _storage_errors(path: Path) -> Iterator[None]:
     """Turn what DuckDB raises into ours, with what to do."""
@@ -174,6 +165,13 @@ def _storage_errors(path: Path) -> Iterator[None]:
         if "lock" in str(error):
             raise HomeLocked(f"{path}: another process has it open; stop it and start again ({_first_line(error)})") from error
         raise StorageFailed(f"{path}: {_what_to_do(error)}") from error
+    except duckdb.OutOfMemoryException as error:
+        raise StorageFailed(
+            f"{path}: queries and views need more memory than DuckDB may take; nothing is lost, start again and ask for less "
+            f"({_first_line(error)})"
+        ) from error
+    except OURS as error:
+        raise BrokenInvariant(f"{path}: DuckDB refused a statement ({_first_line(error)}); this is a bug: report it") from error
     except duckdb.Error as error:
         raise StorageFailed(f"{path}: {_what_to_do(error)}") from error
 

@@ -175,11 +175,21 @@ def test_a_file_of_a_newer_version_is_refused_and_nothing_is_lost(file: str, wor
     assert f"{file}: written in format 99" in said
     assert "upgrade" in said
     assert "Traceback" not in said
-    if file != VIEWS:
-        assert "written in format 99" in "".join(command("doctor", home=home, code=1))
+    assert "written in format 99" in "".join(command("doctor", home=home, code=1))
     _set_format(home / file, format_before)
     process("up", "--until-idle", home=home)
     assert value("query", "select count(*) as n from executions", home=home) == [{"n": 3}]
+
+
+def test_doctor_names_every_file_of_a_newer_version(worked: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(worked, home)
+    files = (INGRESS_FILE, engine_file(0), dispatcher_file(0), VIEWS)
+    for file in files:
+        _set_format(home / file, 99)
+    wrong = {one["what"]: one["detail"] for one in value("doctor", home=home, code=1) if one["level"] == "wrong"}
+    assert {*files[:3], "views"} <= set(wrong)
+    assert all("written in format 99" in wrong[what] for what in (*files[:3], "views"))
 
 
 def _set_format(path: Path, number: int) -> int:

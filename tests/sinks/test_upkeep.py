@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from infra.clock import SystemClock
-from schemas.errors import StorageFailed
+from schemas.errors import BrokenInvariant, StorageFailed
 from schemas.ports import Slot
 from sinks.projection.snapshot import NAME
 from sinks.projection.tables import DEAD_LETTERS, EVENTS, HALVES, RESULTS
@@ -25,7 +25,7 @@ from sinks.projection.views_file import Progress, ViewsFile
 from tests.sinks.world import wait_until
 
 ROWS = 20_000
-SLOW = {"debug_checkpoint_scan_sleep_ms": "500"}  # DuckDB's own, made for such tests: it sleeps while a table is being merged
+SLOW = {"debug_checkpoint_scan_sleep_ms": "60"}  # DuckDB's own, made for such tests: it sleeps while a table is being merged
 
 _CHILD = """
 import sys
@@ -101,8 +101,8 @@ def test_a_kill_at_any_moment_of_a_merge_loses_nothing_and_repeats_nothing(tmp_p
     path = tmp_path / "views.duckdb"
     merging = path.with_name(path.name + ".wal.checkpoint")
     caught = 0
-    for kill in range(6):
-        told = _killed(path, merging, 5 + 7 * kill)
+    for kill in range(4):
+        told = _killed(path, merging, 3 + 4 * kill)
         caught += merging.exists()
         with duckdb.connect(str(path), read_only=True) as other:
             (seen,) = other.execute("select max(ord) from log.progress").fetchone() or (0,)
@@ -176,3 +176,27 @@ def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: 
         upkeep.finish()
     assert not (tmp_path / (NAME + ".part")).exists()
     file.close()
+
+
+def test_a_statement_that_is_wrong_does_not_read_like_a_disk_at_fault(tmp_path: Path) -> None:
+    file = ViewsFile(tmp_path / "views.duckdb")
+    with pytest.raises(BrokenInvariant, match="this is a bug"):
+        file.commit({RESULTS: pl.DataFrame({"colour": ["red"]})}, Progress(1, 0, 0, {}))
+    file.close()
+
+
+def test_a_commit_without_memory_says_that_queries_took_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = ViewsFile(tmp_path / "views.duckdb", memory="100MB")
+    with monkeypatch.context() as starved:
+        starved.setattr(file, "_append", partial(_allocate, file))
+        with pytest.raises(StorageFailed, match="more memory than DuckDB may take") as caught:
+            append(file, 0, 1)
+    assert "move the file" not in str(caught.value)
+    file.close()
+
+
+def _allocate(file: ViewsFile, table: str, frame: pl.DataFrame) -> None:
+    """Need more memory in a commit than there is."""
+    del table, frame
+    with file.cursor() as cursor:
+        cursor.execute("select list(i) from range(40_000_000) t(i)").fetchone()

@@ -29,9 +29,16 @@ def dlq_redrive(
     *,
     reason: Annotated[str | None, typer.Option(metavar="NAME", help="Only this reason.")] = None,
     position: Annotated[str | None, typer.Option(metavar="TOPIC/PARTITION/POSITION", help="Only this one.")] = None,
+    put_back: Annotated[
+        bool, typer.Option("--put-back", help="Send a control record too, which changes what is in force (with --position).")
+    ] = False,
     tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant; - is: no tenant.")] = None,
     home: Home = None,
     json: AsJson = False,
 ) -> None:
-    """Send dead letters again, after their cause is mended: events to their topic, actions to their connector."""
-    perform("dlq redrive", json=json, reason=reason, position=position, tenant=tenant, home=home)
+    """Send dead letters again, after their cause is mended: events to their topic, actions to their connector.
+
+    Control records (deploys) are left out of it: they go by --position alone.
+    """
+    options = {"reason": reason, "position": position, "put_back": put_back}
+    perform("dlq redrive", json=json, tenant=tenant, home=home, **options)
