@@ -56,6 +56,7 @@ _PARTS: Final[dict[str, type[Words]]] = {
     "expect": Expect,
     "waiting": ExpectedWait,
 }
+_UNSIGNED: Final = ", or say signature: none"
 _ITEMS: Final[dict[str, tuple[str, type[Words]]]] = {  # lists whose items are of one kind
     "rules": ("a rule", TableRule),
     "timeline": ("a line of 'timeline'", Moments),
@@ -122,9 +123,9 @@ class _Fault:
         if (found["type"] == "extra_forbidden" or bad_key) and isinstance(holder, Mapping):
             place = holder.key(key) or place
         here = find(node, path)
-        filled = isinstance(here, Mapping | Sequence) and bool(here.items)
+        count = len(here.items) if isinstance(here, Mapping | Sequence) else 0
         owner = here if found["type"] == "missing" else holder
-        echo = found["type"] == "too_short" and filled
+        echo = found["type"] == "too_short" and count >= dict(found.get("ctx") or {}).get("min_length", 1)
         return _Fault(found["type"], found["msg"], dict(found.get("ctx") or {}), path, key, place, owner or node, echo)
 
     def cut(self) -> Path:
@@ -146,7 +147,10 @@ class _Fault:
                 return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 20)}){near(self.key, keys)}"
             case "missing":
                 owner, _ = _owner(self.path, self.holder, kind, model)
-                return "missing-key", f"{owner} has no '{self.key}' and needs one; add it"
+                return (
+                    "missing-key",
+                    f"{owner} has no '{self.key}' and needs one; add it{_UNSIGNED if self.key == 'signature' else ''}",
+                )
             case "string_type" | "string_sub_type":
                 return "want-string", f"{shown or sort} is {sort} and '{self.key}' wants a string; quote it: \"{shown}\""
             case "bool_type":
@@ -173,6 +177,9 @@ class _Fault:
         if self.sort in wants:
             name, wanted = wants[self.sort]
             return name, f"{sort} stands at '{self.key}' where {wanted} was wanted; write {wanted}"
+        least = int(self.context.get("min_length", 1))
+        if self.sort == "too_short" and least > 1:
+            return "too-few", f"'{self.key}' has {self.context.get('actual_length', 0)} and needs {least} at least; add another"
         if self.sort == "too_short":
             return "empty-list", f"'{self.key}' is empty; write at least one, or take the key away"
         if "-" in self.sort:  # named by the models of the language

@@ -56,7 +56,7 @@ def check_schedule(reading: Reading, trigger: ScheduleTrigger, node: Mapping) ->
     for at, (zone, place) in enumerate(zip(zones, _zone_places(inner(node, "zone")), strict=True)):
         _check_zone(reading, zone, place, zones[:at])
     record = Schedule(
-        cron=trigger.schedule,
+        cron=" ".join(trigger.schedule.split()),
         zones=tuple(zones),
         missed=trigger.missed,
         overlap=trigger.overlap,
