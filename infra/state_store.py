@@ -13,7 +13,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from infra import executions, file_meta, held_back, limits, log_tables, positions, remembered, schedules, seen, timers, waits
+from infra import (
+    executions,
+    file_meta,
+    held_back,
+    limits,
+    log_tables,
+    positions,
+    remembered,
+    schedules,
+    seen,
+    timers,
+    waits,
+    windows,
+)
 from infra.file_meta import FORMATS, Layout
 from infra.limits import StoredLimits
 from infra.lock import FileLock
@@ -22,7 +35,7 @@ from infra.seen import SeenPurge, SeenWindow
 from infra.sqlite import Connection, close, open_writer, rows, storage_errors, transaction, value
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
-from schemas.ports import HeldBack, Remembered, SchedulePlace, StoredExecution, StoreMeta, Timer, TurnCommit, Wait
+from schemas.ports import HeldBack, Remembered, SchedulePlace, StoredExecution, StoredWindows, StoreMeta, Timer, TurnCommit, Wait
 
 LAYOUT: Final = Layout("engine", FORMATS["engine"])
 
@@ -147,6 +160,11 @@ class SqliteStateStore:
         with self._using():
             return schedules.read(self._connection)
 
+    def windows(self) -> StoredWindows:
+        """Give everything that windows hold."""
+        with self._using():
+            return windows.read(self._connection)
+
     def versions(self) -> list[str]:
         """Name the versions whose programs are stored."""
         with self._using():
@@ -185,6 +203,8 @@ class SqliteStateStore:
         waits.write(connection, turn.waits_gone, turn.waits_set)
         remembered.write(connection, turn.remembered, turn.remember_since_us)
         schedules.write(connection, turn.schedules, turn.schedules_gone)
+        if turn.windows is not None:
+            windows.write(connection, turn.windows)
         if turn.limits is not None:
             limits.write(connection, turn.limits)
         if turn.held_back is not None:
@@ -231,7 +251,19 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
             file_meta.make(connection, LAYOUT, {}, incarnation)
             for statement in _TABLES:
                 connection.execute(statement)
-            for part in (executions, timers, waits, remembered, schedules, limits, held_back, seen, positions, log_tables):
+            for part in (
+                executions,
+                timers,
+                waits,
+                remembered,
+                schedules,
+                windows,
+                limits,
+                held_back,
+                seen,
+                positions,
+                log_tables,
+            ):
                 part.create(connection)
     with storage_errors(connection.filename):
         meta = file_meta.read(connection, LAYOUT)

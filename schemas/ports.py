@@ -170,6 +170,35 @@ class SchedulePlace(NamedTuple):
     fold: int
 
 
+class WindowBlock(NamedTuple):
+    """A piece of what windows hold; a block of the same number takes the place of an earlier one."""
+
+    shape: str
+    kind: int
+    block: int
+    data: bytes
+
+
+@dataclass(slots=True)
+class WindowChanges:
+    """What a turn changes in windows. What is dropped goes first, then what is gone, then what is new."""
+
+    tenants: list[tuple[int, str]] = field(default_factory=list)  # (number, name), new ones
+    dropped: list[str] = field(default_factory=list)  # shapes
+    marks: list[tuple[str, bytes]] = field(default_factory=list)  # (shape, how far its time is complete)
+    gone: list[tuple[str, int, int]] = field(default_factory=list)  # (shape, kind, block)
+    blocks: list[WindowBlock] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class StoredWindows:
+    """Everything that windows hold, as of the last commit."""
+
+    tenants: Sequence[tuple[int, str]] = ()
+    marks: dict[str, bytes] = field(default_factory=dict)
+    blocks: dict[str, list[WindowBlock]] = field(default_factory=dict)
+
+
 class HeldBack(NamedTuple):
     """A tenant whose rows wait for their share of a slot: all from some position on have not been worked on."""
 
@@ -241,6 +270,7 @@ class TurnCommit:
     remember_since_us: int = 0  # what came before is forgotten
     schedules: Sequence[SchedulePlace] = ()
     schedules_gone: Sequence[tuple[str, str, str, str]] = ()  # (tenant, flow, trigger, zone)
+    windows: WindowChanges | None = None
     discarded: Sequence[int] = ()  # rows of executions that leave no trace: watches that were not needed
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
@@ -309,6 +339,10 @@ class StateStore(Protocol):
 
     def schedules(self) -> Sequence[SchedulePlace]:
         """Give how far each schedule is accounted for."""
+        ...
+
+    def windows(self) -> StoredWindows:
+        """Give everything that windows hold."""
         ...
 
     def remembered(self, key: int, since_us: int) -> list[Remembered]:

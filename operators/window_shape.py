@@ -1,0 +1,239 @@
+"""All windows of one shape: the same events, key, length and measures, whoever watches them.
+
+Reads: event frames in their total order, the clock. Emits: verdicts (which trigger starts, by which event, when) and late events.
+State: rows of the windows, events held for their turn, the ends of windows. Cost: columnar; some µs an event.
+Verdicts are given in order of event time, each when its moment is complete; what was taken twice counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from operators.window_contents import contents_of
+from operators.window_frontier import Arrivals, Completed, Frontier, Patience
+from operators.window_payloads import CLOCK, NUMBER, TENANT, Part, Payloads
+from operators.window_rows import Retained, Run
+from operators.window_tables import FEED, WatchTables, missed_by
+from operators.window_verdicts import Given, Verdicts, ended, started
+from operators.window_work import Closing, Work, make_work, windows_of
+from schemas.expression.column_types import dtype_of
+from schemas.expression.fit import type_of
+from schemas.expression.types import Type
+from schemas.program import Window
+
+Ints = npt.NDArray[np.int64]
+PRUNE_EVERY: Final = 32  # batches
+PRUNE_SMALL: Final = 4_096  # rows; so few are looked through each time
+_HELD: Final = {"tenant": pl.Int64(), "time": pl.Int64(), "number": pl.Int64(), "row": pl.Int64(), "clock": pl.Int64()}
+_OPEN: Final = {"key": pl.UInt64(), "tenant": pl.Int64(), "end": pl.Int64(), "start": pl.Int64(), "number": pl.Int64()}
+Complete = Callable[[Ints, Ints, Ints], Completed]
+
+
+class Batch(NamedTuple):
+    """Rows of one event type in their total order. `tenants` are their numbers, `clock` and `until` as in Arrivals."""
+
+    frame: pl.DataFrame
+    data: Type
+    tenants: Ints
+    clock: Ints
+    until: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch or the clock brought. `late` has row (of the frame), tenant, flow, key (its text) and time."""
+
+    verdicts: list[Verdicts]
+    late: pl.DataFrame | None = None
+
+
+class WindowShape:
+    """The state of one shape."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self.tables: WatchTables | None = None
+        self.closes = window.fire == "close"
+        self.frontier = Frontier(Patience(window.lateness_us, window.size_us, self.closes))
+        self.retained = Retained(_row_schema(window))
+        self.payloads = Payloads()
+        self.pending = pl.DataFrame(schema=_HELD)
+        self.open = pl.DataFrame(schema=_OPEN)
+        self.block = 1  # that what is new goes into
+        self.fresh: list[Run] = []  # rows that are in no block yet
+        self._tracks = self.closes or window.kind == "session"
+        self._calls = 0
+
+    def take(self, batch: Batch) -> Outcome:
+        """Take in rows of watched tenants; give the verdicts that they complete."""
+        time = batch.frame["time"].to_numpy()
+        before = self.frontier.passed.copy()
+        late, passage = self.frontier.follow(Arrivals(batch.tenants, time, batch.clock, batch.until))
+        numbered = self.payloads.number(batch.frame, batch.tenants, batch.clock)
+        columns = (batch.tenants, time, numbered[NUMBER], np.arange(len(time)), batch.clock)
+        arrived = pl.DataFrame(dict(zip(_HELD, columns, strict=True)), schema=_HELD).filter(~late)
+        lateness_us = self.window.lateness_us
+
+        def complete(tenant: Ints, moment: Ints, row: Ints) -> Completed:
+            return passage.complete(tenant, moment, row, lateness_us)
+
+        waiting = pl.concat([self.pending, arrived]) if self.pending.height else arrived
+        found = self._release(waiting, complete, before, Part(numbered, batch.data))
+        return Outcome(found, self._late(batch, late) if late.any() else None)
+
+    def advance(self, until_us: int) -> Outcome:
+        """Let the clock go on: what it completes is judged."""
+        frontier = self.frontier
+        before = frontier.passed.copy()
+        frontier.advance(until_us)
+
+        def complete(tenant: Ints, moment: Ints, _row: Ints) -> Completed:
+            known = moment <= frontier.passed[tenant]
+            return Completed(known, np.full(len(moment), -1), np.minimum(frontier.due(tenant, moment), until_us))
+
+        if not self.pending.height and not (self.closes and self.open.height):
+            self._tidy()
+            return Outcome([])
+        return Outcome(self._release(self.pending, complete, before, None))
+
+    def next_due_us(self) -> int | None:
+        """Tell at what clock the next verdict is given if nothing comes any more."""
+        awaited = [(self.pending, "time"), *([(self.open, "end")] if self.closes else [])]
+        moments = [(one["tenant"].to_numpy(), one[name].to_numpy()) for one, name in awaited if one.height]
+        return min((int(np.min(self.frontier.due(*one))) for one in moments), default=None)
+
+    def prune(self) -> None:
+        """Let go of rows that no window to come can hold."""
+        if self._tracks and not self.closes:
+            self.open = self.open.filter(self.open["end"].to_numpy() > self.frontier.passed[self.open["tenant"].to_numpy()])
+        self.retained.keep([self._needed(run) for run in self.retained.runs])
+
+    def restore(self) -> None:
+        """Find what is held and which windows are open, once rows, events and frontier are there."""
+        names = {"tenant": TENANT, "time": "time", "number": NUMBER, "clock": CLOCK}
+        for part in self.payloads.parts:
+            held = part.frame.select(row=pl.lit(-1, dtype=pl.Int64), **{name: pl.col(of) for name, of in names.items()})
+            ahead = held["time"].to_numpy() > self.frontier.passed[held["tenant"].to_numpy()]
+            self.pending = pl.concat([self.pending, held.filter(ahead).select(list(_HELD))])
+        if self._tracks:
+            nothing = Run(np.empty(0, np.uint64), pl.DataFrame(schema=self.retained.schema))
+            work = make_work(self.retained.all(), nothing, self.window)
+            closing = windows_of(work, self.window)
+            tenants = work.rows["tenant"].to_numpy()[closing.last]
+            self.open = self._windows(work, closing, closing.end > self.frontier.passed[tenants])
+        self.payloads.settle(self._needed_events(), None, 0)
+
+    # --- in parts
+
+    def _release(self, waiting: pl.DataFrame, complete: Complete, before: Ints, part: Part | None) -> list[Verdicts]:
+        """Judge what is complete, in order of event time."""
+        assert self.tables is not None
+        done = complete(*(waiting[name].to_numpy() for name in ("tenant", "time", "row")))
+        clock = np.where(done.row >= 0, -1, np.maximum(done.clock, waiting["clock"].to_numpy()))
+        moved = waiting.with_columns(row=pl.Series(done.row), clock=pl.Series(clock))
+        released = moved.filter(done.known).sort("time", maintain_order=True)
+        self.pending = waiting.filter(~done.known).with_columns(row=pl.lit(-1, dtype=pl.Int64))
+        verdicts: list[Verdicts] = []
+        new = contents_of(self.tables, self.window, self.payloads.find(released["number"].to_numpy(), part))
+        ending = self._ending(complete)
+        if new.height or len(ending):
+            run = Run(new["key"].to_numpy(), new.select(list(self.retained.schema)).with_columns(block=pl.lit(self.block)))
+            work = make_work(self.retained.of(np.unique(np.concatenate([run.keys, ending]))), run, self.window)
+            given = Given(self.tables, self.window, work, self.payloads, part)
+            verdicts = self._verdicts(given, new, released, (complete, before))
+        self.payloads.settle(self._needed_events(), part, self.block)
+        self._tidy()
+        return verdicts
+
+    def _verdicts(self, given: Given, new: pl.DataFrame, released: pl.DataFrame, moving: tuple[Complete, Ints]) -> list[Verdicts]:
+        complete, before = moving
+        work = given.work
+        asked = np.flatnonzero(work.fresh >= 0)
+        asked = asked[np.argsort(work.fresh[asked], kind="stable")]
+        kept = new[work.fresh[asked]]
+        verdicts = started(given, asked, kept, released[kept["src"].to_numpy()])
+        if self._tracks:
+            closing = windows_of(work, self.window)
+            tenants = work.rows["tenant"].to_numpy()[closing.last]
+            done = complete(tenants, closing.end, np.full(len(closing.last), -1))
+            begun = closing.end > before[tenants]
+            if self.closes:
+                verdicts += ended(given, closing, done, done.known & begun)
+            self._follow_open(work, closing, ~done.known & begun)
+        rows = work.rows[asked]
+        self.retained.add(work.keys[asked], rows)
+        self.fresh.append(Run(work.keys[asked], rows))
+        return verdicts
+
+    def _ending(self, complete: Complete) -> npt.NDArray[np.uint64]:
+        if not self.closes or not self.open.height:
+            return np.empty(0, np.uint64)
+        done = complete(self.open["tenant"].to_numpy(), self.open["end"].to_numpy(), np.full(self.open.height, -1))
+        return np.asarray(self.open["key"].to_numpy()[done.known])
+
+    def _follow_open(self, work: Work, closing: Closing, open_: npt.NDArray[np.bool_]) -> None:
+        touched = np.unique(work.keys)
+        have = self.open["key"].to_numpy()
+        at = np.minimum(np.searchsorted(touched, have), max(0, len(touched) - 1))
+        other = self.open.filter(touched[at] != have) if len(touched) else self.open
+        self.open = pl.concat([other, self._windows(work, closing, open_)])
+
+    def _windows(self, work: Work, closing: Closing, chosen: npt.NDArray[np.bool_]) -> pl.DataFrame:
+        last = closing.last[chosen]
+        rows = work.rows[last]
+        numbers = rows["number"] if self.closes else np.zeros(len(last), np.int64)
+        columns = (work.keys[last], rows["tenant"], closing.end[chosen], closing.start_us[chosen], numbers)
+        return pl.DataFrame(dict(zip(_OPEN, columns, strict=True)), schema=_OPEN)
+
+    def _needed_events(self) -> Ints:
+        numbers = [self.pending["number"].to_numpy(), *([self.open["number"].to_numpy()] if self.closes else [])]
+        return np.unique(np.concatenate(numbers))
+
+    def _needed(self, run: Run) -> npt.NDArray[np.bool_]:
+        """Mark rows that a window may hold whose moment is not complete."""
+        time, passed = run.rows["time"].to_numpy(), self.frontier.passed[run.rows["tenant"].to_numpy()]
+        match self.window.kind:
+            case "sliding":
+                return np.asarray(time > passed - self.window.size_us)
+            case "tumbling":
+                return np.asarray((time // self.window.size_us + 1) * self.window.size_us > passed)
+            case "session":
+                open_ = self.open.sort("key")
+                keys = open_["key"].to_numpy()
+                if not len(keys):
+                    return np.zeros(len(time), np.bool_)
+                at = np.minimum(np.searchsorted(keys, run.keys), len(keys) - 1)
+                return np.asarray((keys[at] == run.keys) & (time >= open_["start"].to_numpy()[at]))
+
+    def _tidy(self) -> None:
+        self._calls += 1
+        if self._calls % PRUNE_EVERY == 0 or self.retained.height < PRUNE_SMALL:
+            self.prune()
+
+    def _late(self, batch: Batch, late: npt.NDArray[np.bool_]) -> pl.DataFrame:
+        assert self.tables is not None
+        places = np.flatnonzero(late)
+        frame = batch.frame[places]
+        found = contents_of(
+            self.tables,
+            self.window,
+            [(Part(self.payloads.number(frame, batch.tenants[late], batch.clock[late]), batch.data), np.arange(len(places)))],
+            texts=True,
+        )
+        pairs = found.select(
+            pl.Series("row", places[found["src"].to_numpy()]), pl.col("name").alias("tenant"), FEED, "text", "time"
+        )
+        return missed_by(self.tables, pairs).select("row", "tenant", "flow", key="text", time="time")
+
+
+def _row_schema(window: Window) -> dict[str, pl.DataType]:
+    schema: dict[str, pl.DataType] = {
+        f"x{place}": dtype_of(type_of(one.value)) for place, one in enumerate(window.measures) if one.value is not None
+    }
+    return {**schema, "number": pl.Int64(), FEED: pl.Int64()} if window.fire == "close" else schema
