@@ -7,6 +7,7 @@ stored form is its version; a change of layout carries a line in schemas/CHANGES
 
 from __future__ import annotations
 
+from copy import copy
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
@@ -173,6 +174,12 @@ class Rest(msgspec.Struct, array_like=True):
     over: EndStatus | Literal[""] = ""  # how it has ended, while its verdict may still be disproved
     queued: Queueing | None = None
 
+    def holds_values(self) -> bool:
+        """Tell whether values of expressions may be in it, which may be decimals."""
+        if self.done or self.sent or self.ballots or self.closing is not None:
+            return True
+        return any(frame.names is not None or frame.loop is not None for frame in self.frames.values())
+
     def is_empty(self) -> bool:
         """Tell whether nothing is in it."""
         return not (
@@ -203,21 +210,14 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 def copy_rest(rest: Rest) -> Rest:
     """Copy what an input may change."""
-    frames = {name: _copy_frame(frame) for name, frame in rest.frames.items()}
-    ballots = {token: _copy_ballot(ballot) for token, ballot in rest.ballots.items()}
-    closing = rest.closing
-    if closing is not None:
-        closing = msgspec.structs.replace(closing, undone=list(closing.undone))
-    return msgspec.structs.replace(
-        rest,
-        frames=frames,
-        done=list(rest.done),
-        sent=list(rest.sent),
-        ballots=ballots,
-        used=list(rest.used),
-        policies=dict(rest.policies),
-        closing=closing,
-    )
+    copied = copy(rest)
+    copied.frames = {name: _copy_frame(frame) for name, frame in rest.frames.items()}
+    copied.ballots = {token: _copy_ballot(ballot) for token, ballot in rest.ballots.items()}
+    copied.done, copied.sent, copied.used, copied.policies = rest.done[:], rest.sent[:], rest.used[:], rest.policies.copy()
+    if rest.closing is not None:
+        copied.closing = copy(rest.closing)
+        copied.closing.undone = rest.closing.undone[:]
+    return copied
 
 
 def _copy_frame(frame: Frame) -> Frame:
@@ -235,7 +235,9 @@ def _copy_ballot(ballot: Ballot) -> Ballot:
 def pack(state: State) -> bytes:
     """Write a state as bytes."""
     env = {key: value if type(value) in _PLAIN else _freeze(value) for key, value in state.env.items()}
-    rest = None if state.rest is None else _freeze(msgspec.to_builtins(state.rest, builtin_types=(bytes, Decimal)))
+    rest: Any = state.rest
+    if rest is not None and rest.holds_values():
+        rest = _freeze(msgspec.to_builtins(rest, builtin_types=(bytes, Decimal)))
     return _VERSION_BYTE + _encoder.encode(
         (state.cause, state.started_us, env, state.parked, state.passes, state.next_token, rest)
     )

@@ -10,13 +10,15 @@ from schemas.program import Fork, Join
 def fork(step: Fork) -> StepFunction:
     """Make the function that starts the arms; each is carried as far as it can go before the next one starts."""
     targets = tuple(target for _, target in step.arms)
-    last_first = range(len(targets) - 1, -1, -1)
+    later = tuple((ARM - arm, targets[arm]) for arm in range(len(targets) - 1, 0, -1))
 
     def enter(run: Run) -> int:
         run.note("entered", step.name, "parallel")
         frame = open_frame(run, run.token, run.frame)
-        run.agenda.extend([(ARM - arm, frame, targets[arm]) for arm in last_first])
-        return END
+        run.agenda.extend([(arm, frame, target) for arm, target in later])
+        run.frame, run.token = frame, run.new_token()  # it sees what is seen here
+        run.frames[frame].open[run.token] = 0
+        return targets[0]
 
     return enter
 

@@ -25,16 +25,6 @@ def open_frame(run: Run, owner: int, parent: int) -> int:
     return frame
 
 
-def start_arm(run: Run, frame: int, arm: int) -> int | None:
-    """Give the token of an arm that starts now (so that tokens are numbered in listed order); None if its frame is gone."""
-    found = run.frames.get(frame)
-    if found is None:
-        return None
-    token = run.new_token()
-    found.open[token] = arm
-    return token
-
-
 def is_alive(run: Run, token: int, frame: int) -> bool:
     """Tell whether a token may still go on."""
     if frame == ROOT:
@@ -54,10 +44,10 @@ def tear_down(run: Run, frame: int) -> None:
 
 def tear_all_down(run: Run) -> None:
     """End every token."""
-    for parked in list(run.parked.values()):
-        drop(run, parked)
-    if run.rest is not None:
-        run.rest.frames.clear()
+    if run.parked:
+        for parked in list(run.parked.values()):
+            drop(run, parked)
+    run.frames.clear()
     run.agenda.clear()
     run.frame, run.names, run.env = ROOT, None, run.root
 

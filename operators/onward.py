@@ -8,12 +8,13 @@ from operators.closing import close, finish, go_on_closing
 from operators.execution import NOWHERE, ROOT, Parked
 from operators.failing import fail_step
 from operators.for_each import start_items
-from operators.frames import is_alive, start_arm
+from operators.frames import is_alive
 from operators.run import ARM, FOREVER_US, PUMP, STEPS_MAX, Advanced, Run, StepFailed, advanced, note_policies
 from schemas.effects import Ended
 from schemas.expression.template import MissingValue
 
 _STEP_ERRORS: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # a step that raises fails alone
+_COMPLETED: Final = Ended("completed")
 
 
 def go(run: Run, at: int) -> None:
@@ -42,7 +43,8 @@ def fail(run: Run, failure: StepFailed) -> None:
 def carry(run: Run) -> Advanced:
     """Carry all tokens on whose turn it is, and give what was done."""
     while True:
-        _work(run)
+        if run.agenda:
+            _work(run)
         if run.status != "running":
             break
         if run.rest is not None and run.rest.closing is not None:
@@ -64,10 +66,11 @@ def _work(run: Run) -> None:
             start_items(run, frame)
             continue
         if token <= ARM:
-            started = start_arm(run, frame, ARM - token)
-            if started is None:
+            found = run.frames.get(frame)
+            if found is None:
                 continue
-            token = started
+            arm, token = ARM - token, run.new_token()  # now, so that tokens are numbered in listed order
+            found.open[token] = arm
         elif not is_alive(run, token, frame):
             continue
         run.switch(token, frame)
@@ -76,9 +79,9 @@ def _work(run: Run) -> None:
 
 def _complete(run: Run) -> None:
     """End well; the output may be what fails."""
-    run.switch(run.token, ROOT)
     output = None
     if run.runnable.output is not None:
+        run.switch(run.token, ROOT)
         try:
             output = run.runnable.output(run.root)
         except MissingValue as missing:
@@ -86,7 +89,10 @@ def _complete(run: Run) -> None:
             run.note("failed", "", "", {"code": "missing_value", "message": message})
             close(run, StepFailed("missing_value", message), "", "failed")
             return
-    finish(run, Ended("completed", output))
+    if run.rest is not None:
+        finish(run, Ended("completed", output))
+    else:  # nothing is open
+        run.end(_COMPLETED if output is None else Ended("completed", output))
 
 
 def _is_kept(run: Run) -> bool:

@@ -126,6 +126,7 @@ class Run(msgspec.Struct):
     names: dict[str, Any] | None = None  # of the frame that binds, if it is not the execution itself
     left: int = STEPS_MAX
     status: Status = "running"
+    frames: dict[int, Frame] = {}
     agenda: list[tuple[int, int, int]] = []  # (token, PUMP or ARM, frame, step), the last one next
     rest: Rest | None = None
     commands: list[Command] = []
@@ -187,11 +188,6 @@ class Run(msgspec.Struct):
             self.env = dict(self.root)
             for layer in reversed(layers):
                 self.env.update(layer)
-
-    @property
-    def frames(self) -> dict[int, Frame]:
-        """Give the open frames."""
-        return self.more().frames
 
     def park(self, due_us: int, kind: ParkedKind, about: int | None = None) -> int:
         """Let the current token wait; beyond the execution's timeout it waits only that long."""
@@ -255,11 +251,12 @@ def resume(moment: Moment) -> Run:
     run = begin(moment, state.cause, env, state.started_us)
     if moment.policies:
         env.update(moment.policies)
-    run.parked.update({parked.token: parked for parked in state.parked})
-    run.passes.update(state.passes)
+    run.parked = {parked.token: parked for parked in state.parked}
+    run.passes = dict(state.passes)
     run.next_token = state.next_token
     if state.rest is not None:
         run.rest = copy_rest(state.rest)
+        run.frames = run.rest.frames
         if state.rest.closing is not None:
             run.deadline_us = FOREVER_US
     return run
@@ -291,6 +288,8 @@ def advanced(run: Run, *, keep: bool) -> Advanced:
     """Give what was done; `keep`: something can still happen to the execution."""
     state = None
     if keep:
+        if run.frames:
+            run.more().frames = run.frames
         rest = run.rest
         if rest is not None and rest.is_empty():
             rest = None
