@@ -39,12 +39,13 @@ class RoleFailed(Fatal):
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
-    """What to run: the home, the clock, and how many crashes a minute of one role end it all."""
+    """What to run: the home, the clock, how many crashes a minute of one role end it all, and how long it may be silent."""
 
     home: Path
     clock: ClockName = "wall"
     default_tenant: str | None = None
     crashes_a_minute: int = 5
+    silent_s: float = SILENT_S
     port: int = 0
     roles: tuple[str, ...] = ORDER
 
@@ -56,6 +57,7 @@ class _Role:
     child: Child | None = None
     next_start_s: float = 0.0
     heard_s: float = 0.0
+    silent_s: float = 0.0  # spent waiting for processes that never spoke again; left out where crashes a minute are counted
     restarts: int = 0
     forgiven: bool = False  # killed on purpose: the crash does not count
     base: dict[str, int] = field(default_factory=dict)  # counts of the processes before this one
@@ -149,8 +151,11 @@ class Supervisor:
             role.heard_s = now_s
         if not child.alive:
             self._bury(role, child)
-        elif now_s - role.heard_s > SILENT_S:
-            self._log(role.name, f"silent for {SILENT_S:.0f} s; killed and started again")
+        elif now_s - role.heard_s > self.options.silent_s:
+            why = f"silent for {self.options.silent_s:g} s; killed"
+            child.tail.append(why)
+            self._log(role.name, why)
+            role.silent_s += now_s - role.heard_s
             self._bury(role, child)
 
     def _bury(self, role: _Role, child: Child) -> None:
@@ -159,7 +164,7 @@ class Supervisor:
         if child.status is None and child.fatal is not None:
             raise RoleFailed(f"{role.name} cannot start: {child.last_error()}")
         if not role.forgiven:
-            role.crashes.count(now_s, went_on=_set_aside(child))
+            role.crashes.count(now_s - role.silent_s, went_on=_set_aside(child))
         if role.crashes.given_up:
             limit = self.options.crashes_a_minute
             raise RoleFailed(

@@ -181,6 +181,13 @@ def test_a_file_of_a_newer_version_is_refused_and_nothing_is_lost(file: str, wor
     assert value("query", "select count(*) as n from executions", home=home) == [{"n": 3}]
 
 
+def test_how_old_the_views_are_is_said_once(worked: Path) -> None:
+    execution = value("executions", "list", home=worked)[0]["execution"]
+    shown = command("executions", "show", execution, home=worked)
+    assert shown.stderr.count("no `up` runs") == 1
+    assert execution in shown.stdout
+
+
 def test_doctor_names_every_file_of_a_newer_version(worked: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(worked, home)
@@ -200,7 +207,7 @@ def _set_format(path: Path, number: int) -> int:
             views.execute("update log.progress set format = ?", [number])
         return int(before)
     connection = apsw.Connection(os.fspath(path))
-    (text,) = connection.execute("select value from meta where key = 'format'").fetchone()
+    (text,) = next(connection.execute("select value from meta where key = 'format'"))
     connection.execute("update meta set value = ? where key = 'format'", (str(number),))
     connection.close()
     return int(text)

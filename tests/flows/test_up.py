@@ -16,7 +16,7 @@ from flows.roles.process import RoleStatus
 from flows.up.crashes import Crashes
 from flows.up.home import locked_home
 from flows.up.idle import all_idle, all_read
-from flows.up.supervisor import RoleFailed, Supervisor, UpOptions
+from flows.up.supervisor import SILENT_S, RoleFailed, Supervisor, UpOptions
 from schemas.errors import HomeLocked
 
 ROLE = """
@@ -31,12 +31,14 @@ while not process.stopping:
 """
 
 
-def supervisor(home: Path, bodies: dict[str, str], said: list[str] | None = None, limit: int = 5) -> Supervisor:
+def supervisor(
+    home: Path, bodies: dict[str, str], said: list[str] | None = None, limit: int = 5, silent_s: float = SILENT_S
+) -> Supervisor:
     def command(options: UpOptions, name: str) -> list[str]:
         return [sys.executable, "-c", ROLE.format(name=name, parent=os.getpid(), body=bodies[name])]
 
     lines = said if said is not None else []
-    options = UpOptions(home, crashes_a_minute=limit, roles=tuple(bodies))
+    options = UpOptions(home, crashes_a_minute=limit, silent_s=silent_s, roles=tuple(bodies))
     return Supervisor(options, lambda role, line: lines.append(f"{role}: {line}"), command)
 
 
@@ -74,6 +76,18 @@ def test_a_role_that_keeps_crashing_is_given_up_with_its_last_error(tmp_path: Pa
     run = supervisor(tmp_path, {"engine": "raise RuntimeError('the moon is full')"}, limit=2)
     with pytest.raises(RoleFailed, match=r"engine crashed 2 times within a minute(.|\n)*the moon is full"):
         until(run, lambda: False)
+
+
+def test_a_role_that_keeps_falling_silent_is_given_up_however_long_the_silences_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.up.crashes.WINDOW_S", 2.5)  # two silences are longer than a minute, as real ones are
+    said: list[str] = []
+    silent = "process.report(idle=True, read={}, counts={}); time.sleep(600)"
+    run = supervisor(tmp_path, {"engine": silent}, said, limit=3, silent_s=1.5)
+    with pytest.raises(RoleFailed, match=r"engine crashed 3 times within a minute(.|\n)*silent for 1.5 s"):
+        until(run, lambda: False)
+    assert said == ["engine: silent for 1.5 s; killed"] * 3
 
 
 def test_a_role_that_cannot_start_stops_everything_at_once_and_says_why(tmp_path: Path) -> None:
