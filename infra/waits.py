@@ -27,7 +27,9 @@ def create(connection: Connection) -> None:
 def write(connection: Connection, gone: Sequence[Wait], opened: Sequence[Wait]) -> None:
     """Take waits away, then add waits, inside the caller's transaction."""
     if gone:
-        connection.executemany("delete from waits where key = ? and execution = ? and token = ?", sorted(wait[:3] for wait in gone))
+        connection.executemany(
+            "delete from waits where key = ? and execution = ? and token = ?", sorted(wait[:3] for wait in gone)
+        )
     if opened:
         connection.executemany("insert into waits values (?, ?, ?, ?)", sorted(opened))
 

@@ -11,6 +11,7 @@ from operators.noted import noted
 from operators.run import Run, StepFailed, StepFunction
 from schemas.errors import BrokenInvariant
 from schemas.expression.findings import ExpressionError
+from schemas.expression.literals import print_timestamp
 from schemas.expression.read_json import read_json
 from schemas.ids import action_id
 from schemas.program import Approve, Deciders
@@ -63,6 +64,8 @@ def _tell(run: Run, step: Approve, ballot: Ballot, what: str, data: dict[str, Js
     identity = action_id(run.id, f"{step.name}:{what}:{ballot.notices}:{len(ballot.votes)}", ballot.occurrence).hex()
     flow = run.runnable.program.flow
     about = {"execution": run.hex_id, "flow": flow, "step": step.name, "occurrence": ballot.occurrence}
+    if "until" in data:
+        data = data | {"until": print_timestamp(data["until"])}
     to = (f"approval.{what}", APPROVAL_EVENTS)
     run.events.append(event_of(run, identity, to, run.hex_id, {"approval": about | data}, internal=True))
 

@@ -14,9 +14,13 @@ import msgspec
 
 from operators.match import TypeTable, make_table
 from operators.match_rows import ALL, Trigger
+from operators.policies import Policies
+from operators.trigger_policies import bind_policies
+from operators.wait_shapes import WaitShapes
 from schemas.connector_rules import ConnectorRules
 from schemas.errors import BadRecord, InvalidInput
-from schemas.program import EventTrigger, unpack
+from schemas.program import After, EventTrigger, unpack
+from schemas.program import Trigger as AnyTrigger
 from schemas.records import Control
 
 
@@ -25,12 +29,15 @@ class Deployed:
 
     def __init__(self) -> None:
         self._programs: dict[str, bytes] = {}  # version -> packed program
-        self._triggers: dict[str, tuple[EventTrigger, ...]] = {}  # version -> its triggers
+        self._triggers: dict[str, tuple[AnyTrigger, ...]] = {}  # version -> its triggers
         self._active: dict[tuple[str, str], str] = {}  # (tenant or *, flow) -> version
         self._owners: dict[str, set[str]] = {}  # flow -> tenants with one of their own
         self._entries: list[tuple[str, int]] = []  # entry -> (version, trigger)
         self._by_event: dict[str, dict[tuple[str, str], list[Trigger]]] = {}
-        self._tables: dict[str, TypeTable] = {}
+        self._tables: dict[str, tuple[TypeTable, int]] = {}  # and until when its policies hold
+        self._followers: dict[str, set[tuple[str, str]]] = {}  # flow -> (tenant, flow) that start after it
+        self.shapes = WaitShapes()
+        self.policies = Policies()
         self._rules = ConnectorRules()
         self._holds: set[str] = set()
 
@@ -44,6 +51,9 @@ class Deployed:
                 self._activate(tenant, flow, control.value)
             case "connector", _:
                 self._put_rule(control)
+            case "policy", [tenant, name]:
+                self.policies.apply(tenant, name, control.value)
+                self._tables.clear()
             case "clock", ["hold", name]:
                 (self._holds.discard if control.value is None else self._holds.add)(name)
             case _:
@@ -62,16 +72,41 @@ class Deployed:
         """Give the active version by tenant (or *) and flow."""
         return dict(self._active)
 
-    def table(self, event: str) -> TypeTable | None:
-        """Give the triggers of an event type, or None if it starts nothing."""
-        if event not in self._tables:
+    def table(self, event: str, now_us: int) -> TypeTable | None:
+        """Give the triggers of an event type at a time, or None if it starts nothing."""
+        table, until_us = self._tables.get(event, (None, 0))
+        if table is None or now_us >= until_us:
             triggers = [one for listed in self._by_event.get(event, {}).values() for one in listed]
             if not triggers:
                 return None
             shared = {one.flow for one in triggers if one.tenant == ALL}
             owners = [(tenant, flow) for flow in shared for tenant in self._owners.get(flow, ())]
-            self._tables[event] = make_table(triggers, owners)
-        return self._tables[event]
+            bound, until_us = bind_policies(triggers, self.policies, now_us)
+            table = make_table(bound, owners)
+            self._tables[event] = (table, until_us)
+        return table
+
+    def table_until_us(self, event: str) -> int:
+        """Give the time until which the last table of an event type holds."""
+        return self._tables[event][1]
+
+    def startable(self, tenant: str, flow: str) -> str | None:
+        """Give the version of a flow that is in force for a tenant; its own wins over the one for all."""
+        return self._active.get((tenant, flow)) or self._active.get((ALL, flow))
+
+    def is_followed(self, flow: str) -> bool:
+        """Tell whether some flow of somebody starts after that one."""
+        return bool(self._followers.get(flow))
+
+    def followers(self, tenant: str, flow: str) -> list[tuple[str, int, After]]:
+        """Give (version, place, trigger) of what starts for a tenant after a flow has ended, by name of the flow that starts."""
+        found: list[tuple[str, int, After]] = []
+        for name in sorted({name for _, name in self._followers.get(flow, ())}):
+            version = self.startable(tenant, name)
+            for at, trigger in enumerate(self._triggers[version] if version is not None else ()):
+                if isinstance(trigger, After) and flow in trigger.flows and version is not None:
+                    found.append((version, at, trigger))
+        return found
 
     def entry(self, entry: int) -> tuple[str, int]:
         """Give the version and the trigger's place in it that an entry stands for."""
@@ -94,8 +129,9 @@ class Deployed:
             return
         try:
             packed = b64decode(value["program"], validate=True)
-            self._triggers[version] = unpack(packed).triggers
-            self._programs[version] = packed
+            program = unpack(packed)
+            self._programs[version], self._triggers[version] = packed, program.triggers
+            self.shapes.add(program)
         except (KeyError, TypeError, ValueError, msgspec.DecodeError) as error:
             raise BadRecord("bad-program", f"version {version} cannot be read: {error}; deploy the flow again") from error
 
@@ -107,6 +143,11 @@ class Deployed:
         self._active[tenant, flow] = version
         self._own(tenant, flow, self._owners.setdefault(flow, set()).add)
         for order, trigger in enumerate(self._triggers[version]):
+            if isinstance(trigger, After):
+                for followed in trigger.flows:
+                    self._followers.setdefault(followed, set()).add((tenant, flow))
+            if not isinstance(trigger, EventTrigger):
+                continue
             self._entries.append((version, order))
             listed = self._by_event.setdefault(trigger.event, {}).setdefault((tenant, flow), [])
             listed.append(Trigger(len(self._entries) - 1, tenant, flow, order, trigger.condition))
@@ -126,6 +167,8 @@ class Deployed:
         for event, flows in self._by_event.items():
             if flows.pop((tenant, flow), None) is not None:
                 self._tables.pop(event, None)
+        for followers in self._followers.values():
+            followers.discard((tenant, flow))
         self._own(tenant, flow, self._owners.get(flow, set()).discard)
 
     def _own(self, tenant: str, flow: str, change: Callable[[str], None]) -> None:

@@ -1,57 +1,43 @@
-"""What a turn emits: commands, histories and dead letters, packed by topic and partition in the order they came.
+"""What a turn emits: commands, events, cancels, histories and dead letters, packed by topic and partition in the order they came.
 
-Reads: the executions a turn touched and the commands they issued. Emits: appends. State: none. Cost: one JSON encoding each.
+Reads: the executions a turn touched and what they said. Emits: appends. State: none. Cost: one JSON encoding each.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import msgspec
 
-from operators.advance import Runnable
-from operators.execution import Parked, State
+from operators.execution import Parked
+from operators.live import Live, shard_of_tenant
 from schemas.commands import Command
-from schemas.ids import shard_of
+from schemas.effects import Emitted, Ended
+from schemas.expression.literals import print_timestamp
+from schemas.ids import action_id
+from schemas.internal import FLOW_ENDED
 from schemas.ports import Append
-from schemas.records import HOPS_MAX, DeadLetter, History, Status, Transition, encode
-from schemas.topics import DEAD_LETTERS, HISTORY, actions_topic
+from schemas.records import HOPS_MAX, Cancel, DeadLetter, History, encode
+from schemas.topics import CANCELS, DEAD_LETTERS, FLOW_EVENTS, HISTORY, actions_topic
 
-TENANTS_REMEMBERED = 100_000
-shard_of_tenant = lru_cache(maxsize=TENANTS_REMEMBERED)(shard_of)
-
-
-class Live(msgspec.Struct):
-    """An execution that this turn has touched."""
-
-    row: int
-    shard: int
-    id: bytes
-    tenant: str
-    runnable: Runnable
-    started_us: int
-    event: str
-    state: State | None
-    status: Status
-    is_new: bool
-    transitions: list[Transition] = []  # msgspec gives each its own
+Connector = Callable[[str, str], str]  # (tenant, action type) -> the connector that serves it
 
 
 @dataclass(frozen=True, slots=True)
 class Emission:
     """Everything that a turn says to the outside."""
 
-    lives: Iterable[Live]
-    commands: Sequence[tuple[int, Command]]  # (shard, command)
-    dead: Sequence[DeadLetter]
     namespace: str
+    commands: list[tuple[int, Command]] = field(default_factory=list)  # (shard, command)
+    events: list[tuple[Live, Emitted]] = field(default_factory=list)
+    cancels: list[tuple[int, Cancel]] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
 
 
-def emit(said: Emission, connector: Callable[[str, str], str], partitions: int) -> list[Append]:
-    """Encode and pack; `connector` gives the connector that serves a tenant's action type."""
+def emit(lives: Iterable[Live], said: Emission, connector: Connector, partitions: int) -> list[Append]:
+    """Encode and pack."""
     records: dict[tuple[str, int], list[bytes]] = defaultdict(list)
     topics: dict[tuple[str, str], str] = {}
     for shard, command in said.commands:
@@ -60,7 +46,11 @@ def emit(said: Emission, connector: Callable[[str, str], str], partitions: int) 
         if topic is None:
             topic = topics[served] = actions_topic(connector(*served))
         records[topic, shard % partitions].append(command.record())
-    for live in said.lives:
+    for live, event in said.events:
+        records[event.topic, live.shard % partitions].append(_event_record(live.tenant, event))
+    for shard, cancel in said.cancels:
+        records[CANCELS, shard % partitions].append(encode(cancel))
+    for live in lives:
         if live.transitions:
             records[HISTORY, live.shard % partitions].append(encode(_history(live, said.namespace)))
     for letter in said.dead:
@@ -69,37 +59,102 @@ def emit(said: Emission, connector: Callable[[str, str], str], partitions: int) 
     return [Append(topic, partition, items) for (topic, partition), items in records.items()]
 
 
+def flow_ended(live: Live, ended: Ended, at_us: int) -> Emitted:
+    """Say that an execution has ended, for flows that start after it."""
+    program, cause = live.runnable.program, live.cause
+    return Emitted(
+        id=action_id(live.id, FLOW_ENDED, 0).hex(),
+        source=f"/flows/{program.flow}",
+        type=FLOW_ENDED,
+        topic=FLOW_EVENTS,
+        subject=live.id.hex(),
+        time_us=at_us,
+        correlationid=cause.correlationid,
+        causationid=cause.event,
+        hops=cause.hops + 1,
+        data={
+            "flow": program.flow,
+            "version": program.version,
+            "status": ended.status,
+            "execution": live.id.hex(),
+            "code": ended.code or None,
+            "output": ended.output,
+        },
+        internal=True,
+    )
+
+
 def too_many_hops(command: Command, at_us: int) -> DeadLetter:
+    """Set a command aside that has come too far."""
+    body = command.body
+    return _hops(body.tenant, body.hops, f"the command {body.id}", command.record(), at_us, body.id)
+
+
+def event_too_many_hops(tenant: str, event: Emitted, at_us: int) -> DeadLetter:
+    """Set an event aside that has come too far."""
+    return _hops(tenant, event.hops, f"the event {event.type} {event.id}", _event_record(tenant, event), at_us)
+
+
+def call_too_many_hops(live: Live, flow: str, hops: int, at_us: int) -> DeadLetter:
+    """Say that a flow was not called, for it has come too far."""
+    payload = encode(_history(live, ""))
+    return _hops(live.tenant, hops, f"the call of {flow} by execution {live.id.hex()}", payload, at_us)
+
+
+def _hops(tenant: str, hops: int, what: str, payload: bytes, at_us: int, action: str = "") -> DeadLetter:
     return DeadLetter(
         kind="hops",
-        tenant=command.body.tenant,
+        tenant=tenant,
         source="",
         topic="",
         partition=0,
         position=0,
         reason="too-many-hops",
-        detail=f"the command is {command.body.hops} hops from its first event, at most {HOPS_MAX}; a flow feeds itself",
-        payload=command.record(),
+        detail=f"{what} is {hops} hops from its first event, at most {HOPS_MAX}; a flow feeds itself",
+        payload=payload,
         at=at_us,
-        id=command.body.id,
+        id=action,
     )
+
+
+def _event_record(tenant: str, event: Emitted) -> bytes:
+    said = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": print_timestamp(event.time_us),
+        "tenant": tenant,
+        "correlationid": event.correlationid,
+        "causationid": event.causationid,
+        "hops": event.hops,
+        "data": event.data,
+    }
+    if event.subject is None:
+        del said["subject"]
+    return _encoder.encode(said)
 
 
 def _history(live: Live, namespace: str) -> History:
     first: Parked | None = None
     if live.state is not None:
-        first = min(live.state.parked, key=lambda parked: (parked.due_us, parked.token))
+        first = min(live.state.parked, key=lambda parked: (parked.due_us, parked.token), default=None)
     program = live.runnable.program
     return History(
         tenant=live.tenant,
         execution=live.id.hex(),
         flow=program.flow,
         version=program.version,
-        event=live.event,
+        event=live.cause.event,
         namespace=namespace,
         status=live.status,
         waiting_on=None if first is None else program.steps[first.step].name,
         wait_until=None if first is None else first.due_us,
         started=live.started_us,
+        parent=live.called_by,
         transitions=live.transitions,
     )
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number")

@@ -81,12 +81,18 @@ def select_keys(frame: pl.DataFrame, keys: Iterable[str], dtypes: Mapping[str, p
 def key_rows(frame: pl.DataFrame, keys: Iterable[str], data: Type) -> list[dict[str, Any]]:
     """Give the environment of each row as a dict by key, with `any` values read from their JSON text."""
     names = list(keys)
-    columns = [_read_any(column, key, data) for key, column in zip(names, select_keys(frame, names), strict=True)]
+    columns = key_lists(frame, names, data)
     return (
         [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
         if names
         else [{} for _ in range(frame.height)]
     )
+
+
+def key_lists(frame: pl.DataFrame, keys: Iterable[str], data: Type) -> list[list[Any]]:
+    """Give the values of each environment key as a list, with `any` values read from their JSON text."""
+    names = list(keys)
+    return [_read_any(column, key, data) for key, column in zip(names, select_keys(frame, names), strict=True)]
 
 
 def type_at(data: Type, parts: Iterable[str]) -> Type | None:

@@ -15,6 +15,7 @@ from schemas.avro.reader import AvroReader
 from schemas.avro.schema import avro_schema
 from schemas.contracts import EventContract, decode_contract, encode_contract, incompatibilities
 from schemas.errors import InvalidInput
+from schemas.internal import INTERNAL
 from schemas.json_route import JsonReader
 
 CONTRACT_PREFIX: Final = "contract/"
@@ -50,8 +51,8 @@ class Registry:
         return False
 
     def contract(self, event: str) -> EventContract | None:
-        """Give the newest contract of an event type."""
-        return self._contracts.get(event)
+        """Give the newest contract of an event type; those of our own events are built in."""
+        return self._contracts.get(event) or INTERNAL.get(event)
 
     def contracts(self) -> Mapping[str, EventContract]:
         """Give all contracts by event type."""
@@ -67,8 +68,8 @@ class Registry:
 
     def json_reader(self, event: str) -> JsonReader | None:
         """Give the reader of JSON records of an event type; None if it has no contract."""
-        if event not in self._json and event in self._contracts:
-            self._json[event] = JsonReader(self._contracts[event])
+        if event not in self._json and (contract := self.contract(event)) is not None:
+            self._json[event] = JsonReader(contract)
         return self._json.get(event)
 
     def avro_reader(self, schema_id: int) -> AvroReader | str:

@@ -6,33 +6,34 @@ repeats no command. Duplicates are dropped by event key within the window, and b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 from flows.engine import letters
 from flows.engine.careful import Careful
+from flows.engine.inputs import named_by
+from flows.engine.intake import Intake
 from flows.engine.join import join_turn, match_turn
-from flows.engine.restore import restore_catalogue, restore_seen
+from flows.engine.restore import restore_catalogue, restore_seen, restore_shapes
 from flows.engine.segments import DecodeSettings, decode_turn
+from flows.engine.slices import Part, event_times, parts, wall_times
 from flows.engine.work import DecodedWork, Done, JoinedWork, MatchedWork, Taken
-from operators.advance import Runnable
+from flows.engine.world import EngineWorld
 from operators.deployed import Deployed
+from operators.incoming import Arrivals, Arrived, Candidate
+from operators.pending import Batch, Reads, TurnResult
 from operators.seen import MARGIN_US, SeenKeys
-from operators.steps import make_runnable
-from operators.turn import Batch, Candidate, Reads, TurnResult, begin, resume
+from operators.times import END_OF_TIME, Times
+from operators.turn import begin, resume
 from schemas.errors import BadRecord, BrokenInvariant
 from schemas.ids import LIVE, execution_id
-from schemas.ports import Chunk, Clock, LogReader, Slot, StateStore, Timer, TurnCommit
-from schemas.program import unpack
+from schemas.ports import Chunk, Clock, LogReader, Slot, StateStore, TurnCommit
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
 from schemas.topics import PARTITIONS
 
-DUE_MAX: Final = 20_000  # timers fired in one transaction
 MANY_STARTS: Final = 2_048
-RUNNABLES_MAX: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Engine:
 
     def __init__(self, ports: Ports, settings: EngineSettings, careful: Careful) -> None:
         self._store = ports.store
-        self._readers = ports.readers
+        self._intake = Intake(ports.readers)
         self._wall = ports.clock
         self._settings = settings
         self._careful = careful
@@ -91,8 +92,9 @@ class Engine:
         self._open_actions = meta.open_actions
         self._positions = dict(meta.positions)
         self.counts = Counts()
-        self.runnable: Callable[[str], Runnable] = lru_cache(maxsize=RUNNABLES_MAX)(self._make_runnable)
+        self._world = EngineWorld(ports.store, self._deployed)
         restore_catalogue(ports.controls, self._positions, self._registry, self._deployed)
+        restore_shapes(ports.store, self._deployed.shapes)
         restore_seen(ports.store, self._seen)
 
     # --- what others may ask
@@ -115,23 +117,26 @@ class Engine:
     def read(self) -> dict[str, int]:
         """Give, by file, the pack sequence up to which everything is taken and committed."""
         if not self._in_flight:
-            self._read = {reader.source: reader.place() for reader in self._readers}
+            self._read = self._intake.places() or self._read
         return self._read
 
     def idle(self) -> bool:
         """Tell whether there is nothing to do now: inputs read, nothing due, and under the event clock nothing to come."""
-        return not self._in_flight and all(reader.at_end() for reader in self._readers) and self._next_time() is None
+        if self._in_flight or not self._intake.at_end():
+            return False
+        return self._next_time(self._past_us(self._wall_now_us(), read=True)) is None
 
     @property
     def held(self) -> bool:
         """Tell whether executions wait for an event clock that may not go on: a command has no outcome, or a sender holds it."""
-        return self._settings.clock == "events" and self._clock_held() and self._store.next_due_us() is not None
+        if self._settings.clock == "wall" or not self._clock_held():
+            return False
+        return self._store.next_due_us() is not None or self._store.next_deadline_us() is not None
 
     def close(self) -> None:
         """Leave in order: a start after this one is not a death."""
         self._careful.close()
-        for reader in self._readers:
-            reader.close()
+        self._intake.close()
         self._store.close()
 
     def step(self) -> Done | None:
@@ -147,9 +152,11 @@ class Engine:
         """Take what has arrived, at most `turn_rows`; an input that has much does not keep the others waiting."""
         if self._in_flight:
             raise BrokenInvariant("a turn was begun while another was in flight; run the engine with one worker")
-        chunks = self._poll()
-        damaged = [one for reader in self._readers for one in reader.take_damaged()]
-        now_us = self._next_time()
+        before_us = self._wall_now_us()
+        chunks = self._take_chunks()
+        damaged = self._intake.take_damaged()
+        past_us = self._past_us(before_us, read=not chunks)
+        now_us = self._next_time(past_us)
         if not chunks and not damaged and now_us is None:
             return None
         positions = {one.slot: one.base + one.count for one in damaged}
@@ -161,21 +168,14 @@ class Engine:
         self._in_flight = True
         self._taken_us = min((chunk.appended_us for chunk in chunks), default=None)
         lost = [letters.damaged(one, start_us) for one in damaged]
-        return Taken(chunks, positions, [*poison, *lost], start_us if chunks or now_us is None else max(start_us, now_us))
+        now_us = start_us if chunks or now_us is None else max(start_us, now_us)
+        return Taken(chunks, positions, [*poison, *lost], now_us, past_us)
 
-    def _poll(self) -> Sequence[Chunk]:
+    def _take_chunks(self) -> Sequence[Chunk]:
         if self._careful.rows:
-            return next((chunks for reader in self._readers if (chunks := reader.poll(self._careful.rows))), [])
+            return self._intake.few(self._careful.rows)
         most = self._settings.turn_rows
-        left = min(most, self._settings.busy_rows) if self._started > MANY_STARTS else most
-        share = max(1, left // len(self._readers))
-        chunks = [chunk for reader in self._readers for chunk in reader.poll(share)]
-        left -= sum(len(chunk.records) for chunk in chunks)
-        for reader in self._readers:  # what some inputs do not need, others may take
-            more = reader.poll(left) if left > 0 else []
-            left -= sum(len(chunk.records) for chunk in more)
-            chunks.extend(more)
-        return chunks
+        return self._intake.many(min(most, self._settings.busy_rows) if self._started > MANY_STARTS else most)
 
     def decode(self, taken: Taken) -> DecodedWork:
         """Turn bytes into columns."""
@@ -187,76 +187,107 @@ class Engine:
 
     def join(self, work: MatchedWork) -> JoinedWork:
         """Give each match the values that its program reads."""
-        return join_turn(work, self._deployed, self.runnable)
+        return join_turn(work, self._deployed, self._world.runnable)
 
     def advance(self, work: JoinedWork) -> Done:
-        """Advance and commit; many due timers go in transactions of their own, before the rows that come after them."""
-        candidates: Sequence[Candidate] = work.candidates
-        started = actions = 0
-        while len(due := self._store.due(work.decoded.now_us, DUE_MAX)) == DUE_MAX:
-            first, candidates = self._before(candidates, due[-1].due_us)
-            part = self._run(first, due, due[-1].due_us, ())
-            started, actions = started + len(part.starts), actions + part.actions
-            self._commit(part, self._clock_at(due[-1].due_us), {}, 0)
-        dead = [*work.decoded.dead, *self._refused]
+        """Advance and commit; what falls due in masses goes in transactions of its own, in its place among the rows."""
+        decoded = work.decoded
+        dead = [*decoded.dead, *self._refused]
         self._refused = []
-        result = self._run(candidates, due, work.decoded.now_us, dead)
-        self._commit(result, work.decoded.now_us, work.decoded.taken.positions, work.decoded.outcomes)
-        rows = sum(segment.decoded.rows for segment in work.decoded.segments)
-        done = Done(self._turn, rows, started + len(result.starts), actions + result.actions, len(dead))
+        arrivals = Arrivals(work.arrived)
+        started = actions = 0
+        for part in parts(work, self._store, self._times(work)):
+            result = self._run(part, work, arrivals, dead if part.last else ())
+            started, actions = started + len(result.starts), actions + result.actions
+            if part.last:
+                self._commit(result, part.times.now_us, decoded.taken.positions, decoded.outcomes)
+            else:
+                self._commit(result, part.times.now_us, {}, 0)
+        rows = sum(segment.decoded.rows for segment in decoded.segments)
+        done = Done(self._turn, rows, started, actions, len(dead))
         self._in_flight, self._started = False, done.started
         self._count(done)
         return done
 
     # --- advance, in parts
 
-    def _run(self, candidates: Sequence[Candidate], due: Sequence[Timer], now_us: int, dead: Sequence[DeadLetter]) -> TurnResult:
-        settings = self._settings
-        seen = self._seen.among({one.key for one in candidates})
-        now_us = self._clock_at(now_us)
-        batch = Batch(now_us, self._next_row, settings.clock, candidates, dead, settings.namespace)
-        executions = self._store.load(sorted({timer.execution for timer in due})) if due else {}
-        reads = Reads(
-            due, executions, seen, self._existing(candidates), self.runnable, self._deployed.connector, settings.partitions
+    def _times(self, work: JoinedWork) -> Times:
+        now_us = self._clock_at(work.decoded.now_us)
+        return event_times(work, now_us) if self._settings.clock == "events" else wall_times(work, self._store, now_us)
+
+    def _run(self, part: Part, work: JoinedWork, arrivals: Arrivals, dead: Sequence[DeadLetter]) -> TurnResult:
+        batch = Batch(
+            part.times,
+            self._next_row,
+            part.candidates,
+            dead,
+            namespace=self._settings.namespace,
+            arrivals=arrivals,
+            inputs=part.inputs,
+            start=part.start,
+            end=part.end,
+            last=part.last,
+            first_row=self._turn << 24,
         )
-        return resume(begin(batch, reads))
+        return resume(begin(batch, self._reads(part, work.arrived, arrivals)))
+
+    def _reads(self, part: Part, arrived: Sequence[Arrived], arrivals: Arrivals) -> Reads:
+        """Read what the store knows of a part, all at once."""
+        waits = self._store.waiting(arrivals.keys()) if arrived else []
+        named = self._store.find(sorted({identity for one in part.inputs if (identity := named_by(one)) is not None}))
+        wanted = {timer.execution for timer in (*part.due, *part.passing)} | {wait.execution for wait in waits}
+        executions = self._store.load(sorted(wanted)) if wanted else {}
+        executions |= {stored.row: stored for stored in named.values()}
+        keys = {one.key for one in part.candidates}
+        return Reads(
+            self._world,
+            part.due,
+            executions,
+            self._seen.among(keys.union(*(one.events for one in arrived)) if arrived else keys),
+            self._existing(part.candidates),
+            self._settings.partitions,
+            part.passing,
+            {identity: stored.row for identity, stored in named.items()},
+            waits,
+        )
 
     def _clock_at(self, now_us: int) -> int:
         return max(self._now_us, now_us)
-
-    def _before(self, candidates: Sequence[Candidate], bound_us: int) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
-        """Split off the candidates whose rows come before a time: under the wall clock timers go first, so none."""
-        if self._settings.clock == "wall":
-            return (), candidates
-        split = next((index for index, one in enumerate(candidates) if one.now_us >= bound_us), len(candidates))
-        return candidates[:split], candidates[split:]
 
     def _commit(self, result: TurnResult, now_us: int, positions: Mapping[Slot, int], outcomes: int) -> None:
         now_us = self._clock_at(now_us)
         opened = result.actions - outcomes
         fresh = sorted(result.versions - self._pinned)
-        programs = [(version, self._packed(version)) for version in fresh]
+        programs = [(version, self._world.packed(version)) for version in fresh]
+        longest_us = self._deployed.shapes.longest_us
         self._store.commit(
             TurnCommit(
-                self._turn + 1,
-                now_us,
-                positions,
-                result.starts,
-                result.changes,
-                result.timers_set,
-                result.timers_gone,
-                result.seen,
-                programs,
-                result.emitted,
-                opened,
-                self._wall.now_us(),
-                {one.source: one.incarnation for one in self._readers if one.incarnation is not None},
+                turn=self._turn + 1,
+                now_us=now_us,
+                positions=positions,
+                starts=result.starts,
+                changes=result.changes,
+                discarded=result.discarded,
+                timers_set=result.timers_set,
+                timers_gone=result.timers_gone,
+                deadlines_set=result.deadlines_set,
+                deadlines_gone=result.deadlines_gone,
+                waits_set=result.waits_set,
+                waits_gone=result.waits_gone,
+                remembered=result.remembered,
+                remember_since_us=now_us - longest_us if longest_us else 0,
+                seen=result.seen,
+                programs=programs,
+                emitted=result.emitted,
+                open_actions=opened,
+                wall_us=self._wall.now_us(),
+                sources=self._intake.incarnations(),
             )
         )
         self._pinned.update(fresh)
         self._turn += 1
         self._now_us = now_us
-        self._next_row += len(result.starts)
+        self._next_row = max((start.row + 1 for start in result.starts), default=self._next_row)
         self._open_actions += opened
         self.live += sum(one.state is not None for one in result.starts) - sum(one.state is None for one in result.changes)
         self._positions.update(positions)
@@ -278,31 +309,33 @@ class Engine:
     def _wall_now_us(self) -> int:
         return max(self._now_us, self._wall.now_us())
 
-    def _next_time(self) -> int | None:
-        """Tell to what time a turn without input would bring the clock, None if nothing would fall due by it."""
-        due_us = self._store.next_due_us()
-        if due_us is None:
-            return None
+    def _next_time(self, past_us: int) -> int | None:
+        """Tell to what time a turn without input would bring the clock, None if nothing would happen by it."""
+        due_us, deadline_us = self._store.next_due_us(), self._store.next_deadline_us()
         if self._settings.clock == "wall":
             now_us = self._wall_now_us()
-            return now_us if due_us <= now_us else None
-        if due_us <= self._now_us:
-            return self._now_us
-        return None if self._clock_held() or not all(reader.at_end() for reader in self._readers) else due_us
+            passed_us = min(now_us, past_us)
+        else:
+            now_us, passed_us = self._now_us, self._now_us - 1
+        if (due_us is not None and due_us <= now_us) or (deadline_us is not None and deadline_us <= passed_us):
+            return now_us
+        if past_us != END_OF_TIME:
+            return None
+        return min((one for one in (due_us, deadline_us) if one is not None), default=None)
+
+    def _past_us(self, now_us: int, *, read: bool) -> int:
+        """Give the time up to which every input was read, so that deadlines may pass.
+
+        Under the event clock that is all of time once everything is read and no command is without an outcome, else nothing.
+        """
+        if self._settings.clock == "wall":
+            return self._intake.past_us(now_us)
+        return END_OF_TIME if read and not self._clock_held() and self._intake.at_end() else 0
 
     def _clock_held(self) -> bool:
         return self._open_actions > 0 or self._deployed.clock_held
 
-    # --- start-up and programs
-
-    def _packed(self, version: str) -> bytes:
-        packed = self._deployed.program(version) or self._store.program(version)
-        if packed is None:
-            raise BrokenInvariant(f"version {version} has executions and no program, neither deployed nor stored")
-        return packed
-
-    def _make_runnable(self, version: str) -> Runnable:
-        return make_runnable(unpack(self._packed(version)))
+    # --- counts
 
     def _refuse(self, control: Control, error: BadRecord) -> None:
         self._refused.append(letters.refused_control(control, error, self._now_us))

@@ -6,20 +6,24 @@ records it passes. Cost: columnar up to the pairs; one dict a started execution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from flows.engine.arrivals import arrived_in
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
 from operators.advance import Runnable
 from operators.deployed import Deployed
 from operators.execution import Cause
-from operators.match import match_events
-from operators.turn import Candidate
-from schemas.decode import key_rows, select_keys
+from operators.incoming import STARTS, Arrived, Candidate
+from operators.match import TypeTable, match_events
+from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
 from schemas.ids import event_key
+from schemas.program import Absence, EventTrigger, Sequence
 from schemas.records import Control
 
 ENVELOPE = ("id", "source", "time", "correlationid", "hops")
@@ -27,8 +31,9 @@ Refuse = Callable[[Control, BadRecord], None]
 
 
 def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse) -> MatchedWork:
-    """Give the pairs (row, entry) of every event type of every segment."""
+    """Give the pairs (row, entry) of every event type of every segment, and the events that waits may be found for."""
     matched: list[Matched] = []
+    arrived: list[Arrived] = []
     first_row = 0
     for segment in work.segments:
         for control in segment.controls:
@@ -36,12 +41,32 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse) -> Matched
                 deployed.apply(control)
             except BadRecord as error:
                 refuse(control, error)
-        started = [(one, table) for one in segment.decoded.frames if (table := deployed.table(one.type)) is not None]
+        started = [part for one in segment.decoded.frames for part in _tables(one, first_row, work, deployed)]
         found = match_events([(one.frame, table) for one, table in started], select_keys)
         pairs = zip(started, found, strict=True)
         matched.extend(Matched(first_row, one, some) for (one, _), some in pairs if some.height)
+        for one in segment.decoded.frames:
+            some_arrived = arrived_in(one, first_row, work.clock, deployed.shapes)
+            if some_arrived is not None:
+                arrived.append(some_arrived)
         first_row += segment.decoded.rows
-    return MatchedWork(work, matched)
+    return MatchedWork(work, matched, arrived)
+
+
+def _tables(events: EventFrame, first_row: int, work: DecodedWork, deployed: Deployed) -> Iterator[tuple[EventFrame, TypeTable]]:
+    """Give the table of an event type; a frame within whose time a policy changes is cut there."""
+    if events.type not in deployed.events() or not events.frame.height:
+        return
+    clock = work.clock[events.frame["row"].to_numpy() + first_row]
+    at = 0
+    while at < len(clock):
+        table = deployed.table(events.type, int(clock[at]))
+        if table is None:
+            return
+        end = int(np.searchsorted(clock, deployed.table_until_us(events.type), "left"))
+        part = events if at == 0 and end == len(clock) else replace(events, frame=events.frame[at:end])
+        yield part, table
+        at = max(end, at + 1)
 
 
 def join_turn(work: MatchedWork, deployed: Deployed, runnable: Callable[[str], Runnable]) -> JoinedWork:
@@ -52,7 +77,7 @@ def join_turn(work: MatchedWork, deployed: Deployed, runnable: Callable[[str], R
         candidates.extend(_candidates(one, deployed, runnable, clock))
     if len(work.matched) > 1:
         candidates.sort(key=_place)
-    return JoinedWork(work.decoded, candidates)
+    return JoinedWork(work.decoded, candidates, work.arrived)
 
 
 def _place(candidate: Candidate) -> tuple[int, str]:
@@ -79,7 +104,14 @@ def _candidates(one: Matched, deployed: Deployed, runnable: Callable[[str], Runn
             ready,
             ready.program.triggers[entries[index][1]].name,
             values[index] if len(ready.program.reads) == len(wanted) else _part(values[index], ready),
+            _watch(ready, entries[index][1]),
         )
+
+
+def _watch(ready: Runnable, at: int) -> int:
+    """Give the place of a trigger that watches before its flow starts, STARTS for one that starts it."""
+    trigger = ready.program.triggers[at]
+    return at if isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Sequence) else STARTS
 
 
 def _part(values: dict[str, Any], ready: Runnable) -> dict[str, Any]:

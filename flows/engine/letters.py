@@ -31,9 +31,10 @@ def bad_control(chunk: Chunk, index: int, error: BadRecord, now_us: int) -> Dead
     return _at(chunk, index, ("control", error.reason, error.detail), now_us)
 
 
-def bad_result(chunk: Chunk, index: int, detail: str, now_us: int) -> DeadLetter:
-    """Set a result aside that cannot be read."""
-    return _at(chunk, index, ("result", "malformed-result", detail), now_us)
+def bad_input(chunk: Chunk, index: int, detail: str, now_us: int) -> DeadLetter:
+    """Set a record aside that is for an execution and cannot be read: a result, a decision, an operator's command."""
+    kind = chunk.topic.removesuffix("s")
+    return _at(chunk, index, (kind, f"malformed-{kind}", detail), now_us)
 
 
 def poison(chunk: Chunk, index: int, now_us: int) -> DeadLetter:

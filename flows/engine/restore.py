@@ -9,8 +9,10 @@ from typing import Final
 from flows.engine.segments import read_control, register
 from operators.deployed import Deployed
 from operators.seen import KEY_BYTES, KEYS_MAX, MARGIN_US, WINDOW_US, SeenKeys
+from operators.wait_shapes import WaitShapes
 from schemas.errors import BadRecord
 from schemas.ports import Chunk, LogReader, Slot, StateStore
+from schemas.program import unpack
 from schemas.registry import Registry
 from schemas.topics import CONTROL
 
@@ -45,6 +47,14 @@ def restore_seen(store: StateStore, seen: SeenKeys, most: int = KEYS_MAX) -> Non
         seen.add((packed[at : at + KEY_BYTES] for at in range(0, len(packed), KEY_BYTES)), at_us)
     if 2 * count >= most:  # it lets go a turn's keys at a time, never half of all
         seen.forget_before(oldest_us)
+
+
+def restore_shapes(store: StateStore, shapes: WaitShapes) -> None:
+    """Learn what executions may wait for that run a version which is not deployed any more."""
+    for version in store.versions():
+        packed = store.program(version)
+        if packed is not None:
+            shapes.add(unpack(packed))
 
 
 def _take(chunk: Chunk, until: int, registry: Registry, deployed: Deployed) -> None:

@@ -15,19 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.engine import letters
+from flows.engine.inputs import UNREADABLE, read_inputs
 from flows.engine.work import DecodedWork, Segment, Taken
 from schemas.decode import Decoded, DecodeRules, decode
 from schemas.errors import BadRecord, InvalidInput
 from schemas.ports import Chunk
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
-from schemas.topics import CONTROL, RESULTS, is_events
-
-
-class _Outcome(msgspec.Struct):
-    """The one field of a result that the engine needs to count open commands."""
-
-    first: bool = True
+from schemas.topics import CONTROL, is_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +33,7 @@ class DecodeSettings:
     default_tenant: str | None = None
 
 
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _control_decoder: Final = msgspec.json.Decoder(Control)
-_outcome_decoder: Final = msgspec.json.Decoder(_Outcome)
 
 
 def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings) -> DecodedWork:
@@ -57,8 +50,9 @@ def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings) -> D
         dead.extend(letters.bad_event(bad, int(clock[bad.row])) for bad in decoded.bad)
         clocks.append(clock)
         now_us = int(clock[-1]) if len(clock) else now_us
-    outcomes = _count_outcomes(taken.chunks, dead, now_us)
-    return DecodedWork(taken, segments, np.concatenate(clocks) if clocks else np.empty(0, np.int64), dead, outcomes, now_us)
+    clock = np.concatenate(clocks) if clocks else np.empty(0, np.int64)
+    read = read_inputs(taken.chunks, lambda row: int(clock[row - 1]) if row else taken.now_us)
+    return DecodedWork(taken, segments, clock, [*dead, *read.dead], read.outcomes, now_us, read.inputs)
 
 
 def _cut(chunks: Sequence[Chunk]) -> Iterable[tuple[list[Chunk], list[Chunk]]]:
@@ -117,16 +111,3 @@ def _clock(decoded: Decoded, start_us: int, clock: Literal["wall", "events"]) ->
             times[0] = max(int(times[0]), start_us)
             np.maximum.accumulate(times, out=times)
     return times
-
-
-def _count_outcomes(chunks: Sequence[Chunk], dead: list[DeadLetter], now_us: int) -> int:
-    outcomes = 0
-    for chunk in chunks:
-        if chunk.topic != RESULTS:
-            continue
-        for index, data in enumerate(chunk.records):
-            try:
-                outcomes += _outcome_decoder.decode(data).first
-            except UNREADABLE as error:
-                dead.append(letters.bad_result(chunk, index, str(error), now_us))
-    return outcomes

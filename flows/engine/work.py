@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from operators.turn import Candidate
+from operators.incoming import Arrived, Candidate, Input
 from schemas.decode import Decoded, EventFrame
 from schemas.ports import Chunk, Slot
 from schemas.records import Control, DeadLetter
@@ -23,6 +23,7 @@ class Taken:
     positions: Mapping[Slot, int]
     poison: Sequence[DeadLetter]
     now_us: int  # the clock before the first row (event clock), or of the turn (wall clock)
+    past_us: int = 0  # up to when every input has been read, behind the last row
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class DecodedWork:
     dead: Sequence[DeadLetter]
     outcomes: int  # commands that got their first outcome
     now_us: int  # the clock behind the last row
+    inputs: Sequence[Input] = ()  # records for executions
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class MatchedWork:
 
     decoded: DecodedWork
     matched: Sequence[Matched]
+    arrived: Sequence[Arrived] = ()  # events that waits may be found for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class JoinedWork:
 
     decoded: DecodedWork
     candidates: Sequence[Candidate]
+    arrived: Sequence[Arrived] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def deploy(deployed: Deployed, tenant: str, version: str, event: str) -> None:
 
 
 def started(deployed: Deployed, event: str) -> list[tuple[str, str]]:
-    table = deployed.table(event)
+    table = deployed.table(event, 0)
     if table is None:
         return []
     tenants = pl.DataFrame({"row": pl.Series([0, 1], dtype=pl.UInt32), "tenant": ["acme", "borealis"]})

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 import apsw
 
-from flows.engine import engine as engine_module
+from flows.engine import slices
 from flows.engine.engine import Engine, EngineSettings
 from flows.roles.engine import NOT_A_ROWS_FAULT, build_engine
 from infra import faults, sqlite
@@ -130,7 +130,7 @@ class Machine:
         if getattr(self, role) is not None:
             return True
         sqlite.CHECKPOINT_PAGES = self.options.checkpoint_pages  # type: ignore[misc]
-        engine_module.DUE_MAX = self.options.due_most  # type: ignore[misc]
+        slices.DUE_MAX = self.options.due_most  # type: ignore[misc]
         try:
             setattr(self, role, {"sender": self._sender, "engine": self._engine, "dispatcher": self._dispatcher}[role]())
         except (MillraceError, PowerCut) as error:
@@ -236,7 +236,7 @@ class Machine:
         if role == "dispatcher":
             parts, self._parts = self._parts, []
         elif holder is not None:
-            parts = [holder] if role == "sender" else [holder._store, *holder._readers]
+            parts = [holder] if role == "sender" else [holder._store, holder._intake]
         for part in reversed(parts):
             with suppress(StorageFailed, apsw.Error):  # who is dead closes nothing well
                 part.close()

@@ -1,0 +1,95 @@
+"""Find the events of a turn that waits may be found for: their wait keys, and their values for those that are met.
+
+Reads: decoded segments, the shapes of waits. Emits: lists by event type and segment. State: none. Cost: a microsecond a row and
+shape of event types that somebody may wait for; values become lists once, and a record only where an event meets a wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy.typing as npt
+
+from operators.incoming import Arrived
+from operators.met_parts import put
+from operators.wait_shapes import Shape, WaitShapes, Way
+from schemas.decode import EventFrame
+from schemas.effects import MetEvent
+from schemas.frames import key_lists
+from schemas.ids import event_key, key_text, wait_key
+
+ENVELOPE = ("id", "source", "time", "correlationid", "hops")
+
+
+def arrived_in(events: EventFrame, first_row: int, clock: npt.NDArray[Any], shapes: WaitShapes) -> Arrived | None:
+    """Give the events of one frame that waits may be found for; None if there are none."""
+    known = shapes.of(events.type)
+    if not known or not events.frame.height:
+        return None
+    frame = events.frame
+    tenants = frame["tenant"].to_list()
+    keys: list[tuple[int, ...]] = [()] * frame.height
+    look_back: set[int] = set()
+    for shape in known:
+        for at, key in _keys_of(events, tenants, shape):
+            keys[at] = (*keys[at], key)
+            if shape.look_back_us:
+                look_back.add(key)
+    rows = [row + first_row for row in frame["row"].to_list()]
+    values = _Values(events, shapes.reads(events.type))
+    identities = zip(tenants, frame["source"].to_list(), frame["id"].to_list(), strict=True)
+    return Arrived(
+        rows,
+        clock[rows].tolist(),
+        keys,
+        [event_key(*identity) for identity in identities],
+        tenants,
+        frozenset(look_back),
+        values.event,
+    )
+
+
+def _keys_of(events: EventFrame, tenants: Sequence[str], shape: Shape) -> Iterator[tuple[int, int]]:
+    """Give (place, wait key) of the rows that have all values of a shape."""
+    columns = [[key_text(value) for value in column] for column in key_lists(events.frame, shape.keys, events.contract.data)]
+    if len(columns) == 1:
+        name = shape.keys[0]
+        for at, text in enumerate(columns[0]):
+            if text is not None:
+                yield at, wait_key(tenants[at], events.type, ((name, text),))
+        return
+    for at, texts in enumerate(zip(*columns, strict=True) if columns else [()] * len(tenants)):
+        if None not in texts:
+            yield at, wait_key(tenants[at], events.type, zip(shape.keys, texts, strict=True))
+
+
+class _Values:
+    """The values of one frame, as lists by column, made when the first event of it is met."""
+
+    def __init__(self, events: EventFrame, ways: Sequence[Way]) -> None:
+        self._events = events
+        self._ways = ways
+
+    def event(self, at: int) -> MetEvent:
+        """Give one event, with all that some wait on its type reads."""
+        identity, source, time_us, correlationid, hops = (column[at] for column in self._envelope)
+        data: dict[str, Any] = {}
+        for way, column in zip(self._ways, self._columns, strict=True):
+            put(data, way, column[at])
+        key = event_key(self._tenants[at], source, identity)
+        return MetEvent(identity, source, time_us, correlationid or identity, data, key, hops or 0)
+
+    @cached_property
+    def _envelope(self) -> list[list[Any]]:
+        return [self._events.frame[name].to_list() for name in ENVELOPE]
+
+    @cached_property
+    def _tenants(self) -> list[str]:
+        return self._events.frame["tenant"].to_list()
+
+    @cached_property
+    def _columns(self) -> list[list[Any]]:
+        names = [".".join(way) for way in self._ways]
+        return key_lists(self._events.frame, names, self._events.contract.data)

@@ -1,0 +1,87 @@
+"""What a turn takes from its inputs, and up to when they have been read.
+
+Promise: a change of what is deployed stands at the head of its turn, so a turn runs under one catalogue; what comes behind such a
+change waits for the next turn. Reads: the inputs. Emits: chunks in total order. State: chunks polled and not yet taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flows.engine.progress import Progress
+from schemas.ports import Chunk, Damage, LogReader
+from schemas.topics import CONTROL
+
+
+class Intake:
+    """The inputs of one engine."""
+
+    def __init__(self, readers: Sequence[LogReader]) -> None:
+        self._readers = readers
+        self._progress = Progress(readers)
+        self._kept: list[Chunk] = []
+
+    def few(self, most: int) -> list[Chunk]:
+        """Take at most so many records, from the first input that has some."""
+        if not self._kept:
+            self._kept = next((chunks for reader in self._readers if (chunks := reader.poll(most))), [])
+        return self._take(most)
+
+    def many(self, most: int) -> list[Chunk]:
+        """Take at most so many records; an input that has much does not keep the others waiting."""
+        if not self._kept:
+            self._kept = self._poll(most)
+        return self._take(most)
+
+    def at_end(self) -> bool:
+        """Tell whether everything committed to the inputs so far has been taken."""
+        return not self._kept and all(reader.at_end() for reader in self._readers)
+
+    def past_us(self, now_us: int) -> int:
+        """Give the time of append up to which every input has been taken."""
+        return min([self._progress.past_us(now_us), *(chunk.appended_us - 1 for chunk in self._kept)])
+
+    def take_damaged(self) -> list[Damage]:
+        """Give what could not be read since the last call."""
+        return [one for reader in self._readers for one in reader.take_damaged()]
+
+    def places(self) -> dict[str, int] | None:
+        """Give, by file, the pack sequence up to which everything was taken; None while something polled waits."""
+        return None if self._kept else {reader.source: reader.place() for reader in self._readers}
+
+    def incarnations(self) -> dict[str, str]:
+        """Give which life of each file is read."""
+        return {one.source: one.incarnation for one in self._readers if one.incarnation is not None}
+
+    def close(self) -> None:
+        """Let go of the inputs."""
+        for reader in self._readers:
+            reader.close()
+
+    def _poll(self, most: int) -> list[Chunk]:
+        share = max(1, most // len(self._readers))
+        chunks = [chunk for reader in self._readers for chunk in reader.poll(share)]
+        left = most - sum(len(chunk.records) for chunk in chunks)
+        for reader in self._readers:  # what some inputs do not need, others may take
+            more = reader.poll(left) if left > 0 else []
+            left -= sum(len(chunk.records) for chunk in more)
+            chunks.extend(more)
+        return chunks
+
+    def _take(self, most: int) -> list[Chunk]:
+        """Take what was polled up to the next change of what is deployed, and at most so many records."""
+        taken: list[Chunk] = []
+        while self._kept and most > 0:
+            chunk = self._kept[0]
+            if taken and chunk.topic == CONTROL and taken[-1].topic != CONTROL:
+                break
+            if len(chunk.records) > most:
+                at = (chunk.source, chunk.topic, chunk.partition)
+                self._kept[0] = Chunk(*at, chunk.base + most, chunk.appended_us, chunk.records[most:])
+                chunk = Chunk(*at, chunk.base, chunk.appended_us, chunk.records[:most])
+            else:
+                self._kept.pop(0)
+            most -= len(chunk.records)
+            taken.append(chunk)
+        self._progress.taken(taken)
+        return taken

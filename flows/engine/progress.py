@@ -1,0 +1,57 @@
+"""Up to which time of append every input has been read: what a deadline waits for under the wall clock.
+
+Reads: the chunks of each turn, whether inputs are at their end. Emits: bounds from row to row. State: the last append a reader.
+A deadline passes when no input can hold anything older that is unread; so an outage fires nobody's timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from schemas.ports import Chunk, LogReader
+from schemas.topics import is_events
+
+
+class Progress:
+    """How far the inputs of one engine have been read, in time of append."""
+
+    def __init__(self, readers: Sequence[LogReader]) -> None:
+        self._readers = readers
+        self._last: dict[str, int] = {}  # source -> append of the last chunk taken
+
+    def taken(self, chunks: Iterable[Chunk]) -> None:
+        """Hear what was taken."""
+        for chunk in chunks:
+            self._last[chunk.source] = max(chunk.appended_us, self._last.get(chunk.source, 0))
+
+    def past_us(self, now_us: int) -> int:
+        """Give the time up to which every input has been read; one at its end is read up to now."""
+        return min((now_us if reader.at_end() else self._last.get(reader.source, 0) for reader in self._readers), default=now_us)
+
+
+def bounds(chunks: Sequence[Chunk], past_us: int) -> list[tuple[int, int]]:
+    """Give (row, time) from which rows on deadlines up to which time may pass, both rising.
+
+    Before a chunk everything of its input that was appended earlier has been read; so of the others that come behind it.
+    """
+    found: list[tuple[int, int]] = []
+    row_behind = sum(len(chunk.records) for chunk in chunks if is_events(chunk.topic))
+    least: dict[str, int] = {}
+    for chunk in reversed(chunks):
+        if is_events(chunk.topic):
+            row_behind -= len(chunk.records)
+        least[chunk.source] = min(chunk.appended_us - 1, least.get(chunk.source, past_us))
+        found.append((row_behind, min(past_us, *least.values())))
+    return _rising(reversed(found))
+
+
+def _rising(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Keep of each row the last bound, and only what goes on."""
+    kept: list[tuple[int, int]] = []
+    for row, past in found:
+        if kept and past <= kept[-1][1]:
+            continue
+        if kept and kept[-1][0] == row:
+            kept.pop()
+        kept.append((row, past))
+    return kept

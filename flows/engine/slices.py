@@ -1,0 +1,101 @@
+"""Cut a turn with much to fire into transactions, in its total order: none grows without bound, and nothing changes its place.
+
+Reads: a turn's rows, the store's timers and deadlines. Emits: parts, each to be run and committed before the next is asked for.
+Law: the parts one after the other do what the turn would do as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from flows.engine.progress import bounds
+from flows.engine.work import JoinedWork
+from operators.incoming import Candidate, Input
+from operators.times import END_OF_TIME, Times
+from schemas.ports import StateStore, Timer
+
+DUE_MAX: Final = 20_000  # timers or deadlines fired in one transaction
+BEHIND: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one transaction works on: rows from `start` up to `end`, and what falls due around them."""
+
+    times: Times
+    start: int
+    end: int
+    candidates: Sequence[Candidate]
+    inputs: Sequence[Input]
+    due: Sequence[Timer]
+    passing: Sequence[Timer]
+    last: bool = False
+
+
+def parts(work: JoinedWork, store: StateStore, times: Times) -> Iterator[Part]:
+    """Give the parts of a turn; each must be committed before the next is taken."""
+    rest = Part(times, 0, BEHIND, work.candidates, work.decoded.inputs, (), (), last=True)
+    while True:
+        due = store.due(times.now_us, DUE_MAX)
+        passing = store.deadlines(times.past_us, DUE_MAX)
+        if len(due) < DUE_MAX and len(passing) < DUE_MAX:
+            yield replace(rest, due=due, passing=passing)
+            return
+        cut = _cut_events if times.kind == "events" else _cut_wall
+        first, rest = cut(rest, due, passing)
+        yield first
+        if first.last:
+            return
+
+
+def wall_times(work: JoinedWork, store: StateStore, now_us: int) -> Times:
+    """Give the times of a turn under the wall clock; bounds are looked for only where a deadline is near."""
+    taken = work.decoded.taken
+    deadline_us = store.next_deadline_us()
+    if deadline_us is None or deadline_us > now_us:
+        return Times(now_us, min(taken.past_us, now_us))
+    return Times(now_us, min(taken.past_us, now_us), bounds=bounds(taken.chunks, taken.past_us))
+
+
+def event_times(work: JoinedWork, now_us: int) -> Times:
+    """Give the times of a turn under the event clock: at its end more may come at that very time, unless all is read."""
+    decoded = work.decoded
+    past_us = now_us if decoded.taken.past_us == END_OF_TIME else now_us - 1
+    return Times(now_us, past_us, "events", clock=decoded.clock)
+
+
+def _cut_events(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> tuple[Part, Part]:
+    """Split before the rows that come behind the last of the timers, or of the deadlines, whichever list is full first."""
+    deadlines_first = len(passing) == DUE_MAX and (len(due) < DUE_MAX or passing[-1].due_us < due[-1].due_us)
+    bound_us = (passing if deadlines_first else due)[-1].due_us
+    row_us = bound_us if deadlines_first else bound_us - 1  # the clock of the last row that comes before it
+    clock = rest.times.clock
+    end = 0 if clock is None else int(np.searchsorted(clock, row_us, "right"))
+    first = replace(
+        rest,
+        times=replace(rest.times, now_us=bound_us, past_us=row_us),
+        end=end,
+        candidates=[one for one in rest.candidates if one.row < end],
+        inputs=[one for one in rest.inputs if one.now_us <= row_us],
+        due=[timer for timer in due if timer.due_us <= bound_us],
+        passing=[timer for timer in passing if timer.due_us <= row_us],
+        last=False,
+    )
+    behind = [one for one in rest.candidates if one.row >= end]
+    return first, replace(rest, start=end, candidates=behind, inputs=[one for one in rest.inputs if one.now_us > row_us])
+
+
+def _cut_wall(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> tuple[Part, Part]:
+    """Fire delays first, then what deadlines pass before the first row; those among the rows go with them, the rest next turn."""
+    nothing = replace(rest, end=rest.start, candidates=(), inputs=(), last=False)
+    if len(due) == DUE_MAX:
+        return replace(nothing, due=due, times=replace(rest.times, past_us=-1, bounds=())), rest
+    before_us = rest.times.bounds[0][1] if rest.times.bounds else rest.times.past_us
+    early = [timer for timer in passing if timer.due_us <= before_us]
+    if len(early) == DUE_MAX:
+        return replace(nothing, due=due, passing=early, times=replace(rest.times, past_us=before_us, bounds=())), rest
+    return replace(rest, due=due, passing=passing), rest

@@ -1,0 +1,68 @@
+"""What a turn may ask: the store as of the last commit, the catalogue as of the turn's first row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from operators.advance import Runnable
+from operators.deployed import Deployed
+from operators.steps import make_runnable
+from schemas.errors import BrokenInvariant
+from schemas.ports import Remembered, StateStore, StoredExecution
+from schemas.program import Program, unpack
+
+RUNNABLES_MAX: Final = 50_000
+
+
+class EngineWorld:
+    """Answers a turn's questions (operators.pending.World)."""
+
+    def __init__(self, store: StateStore, deployed: Deployed) -> None:
+        self._store = store
+        self._deployed = deployed
+        self.runnable: Callable[[str], Runnable] = lru_cache(maxsize=RUNNABLES_MAX)(self._make_runnable)
+
+    def connector(self, tenant: str, action: str) -> str:
+        """Give the connector that serves an action type of a tenant."""
+        return self._deployed.connector(tenant, action)
+
+    def load(self, row: int) -> StoredExecution | None:
+        """Read a live execution by row."""
+        return self._store.load([row]).get(row)
+
+    def find(self, identity: bytes) -> StoredExecution | None:
+        """Read a live execution by public id."""
+        return self._store.find([identity]).get(identity)
+
+    def exists(self, identity: bytes) -> bool:
+        """Tell whether an execution is known, ended ones too."""
+        return bool(self._store.existing([identity]))
+
+    def remembered(self, key: int, since_us: int) -> Sequence[Remembered]:
+        """Give the events kept under a wait key since a time, the latest first."""
+        return self._store.remembered(key, since_us)
+
+    def policies(self, tenant: str, program: Program, now_us: int) -> Mapping[str, Any]:
+        """Give the policies that a program reads, as its environment names them."""
+        return self._deployed.policies.environment(tenant, program.policies, now_us)
+
+    def startable(self, tenant: str, flow: str) -> Runnable | None:
+        """Give the version in force of a flow."""
+        version = self._deployed.startable(tenant, flow)
+        return None if version is None else self.runnable(version)
+
+    def followed(self, tenant: str, flow: str) -> bool:
+        """Tell whether a flow starts after that one has ended."""
+        return self._deployed.is_followed(flow) and bool(self._deployed.followers(tenant, flow))
+
+    def packed(self, version: str) -> bytes:
+        """Give the program of a version as it is stored."""
+        packed = self._deployed.program(version) or self._store.program(version)
+        if packed is None:
+            raise BrokenInvariant(f"version {version} has executions and no program, neither deployed nor stored")
+        return packed
+
+    def _make_runnable(self, version: str) -> Runnable:
+        return make_runnable(unpack(self.packed(version)))

@@ -1,0 +1,134 @@
+"""Book what one input did to one execution: its state, its timers and waits, and what it says to the world.
+
+Reads: an Advanced. Emits: changes of the turn in flight. State: the turn's own.
+"""
+
+from __future__ import annotations
+
+from heapq import heappush
+
+from operators.advance import Advanced, Moment, meet, retract
+from operators.emit import event_too_many_hops, flow_ended, too_many_hops
+from operators.live import Live
+from operators.met_parts import part_of, reads_of
+from operators.pending import ChildEnd, ChildGone, ChildStart, Pending
+from operators.recall import remembered
+from schemas.commands import Command
+from schemas.effects import Emitted, Ended, MetEvent, Waiting
+from schemas.ports import Timer, Wait
+from schemas.records import HOPS_MAX, Cancel
+
+
+def moment_of(pending: Pending, live: Live, now_us: int) -> Moment:
+    """Give an execution as it stands when something comes in for it."""
+    program = live.runnable.program
+    policies = pending.reads.world.policies(live.tenant, program, now_us) if program.policies else {}
+    return Moment(live.runnable, live.tenant, live.id, live.state, now_us, policies)
+
+
+def meet_open(pending: Pending, live: Live, wait: Wait, event: MetEvent, now_us: int) -> bool:
+    """Give an event to an open wait; tell whether it fits."""
+    moment, event = moment_of(pending, live, now_us), part_of(event, reads_of(live, wait.token))
+    advanced = retract(moment, event) if wait.retract else meet(moment, wait.token, event)
+    book(pending, live, advanced, now_us)
+    return advanced is not None
+
+
+def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -> None:
+    """Take in what one input did to one execution."""
+    if advanced is None:
+        return
+    live.state, live.status, live.touched = advanced.state, advanced.status, True
+    if advanced.begun is not None:  # a watch has become an execution
+        live.cause, live.started_us = advanced.begun, now_us
+    live.transitions.extend(advanced.transitions)
+    if advanced.timers_gone or advanced.timers_set:
+        _book_times(pending, live, advanced)
+    for one in advanced.commands:
+        _issue(pending, live, one, now_us)
+    for key, token in advanced.waits_gone:
+        pending.waits.drop((key, live.row, token))
+    _book_said(pending, live, advanced, now_us)
+    if advanced.waits_set:
+        _open(pending, live, advanced.waits_set, now_us)
+
+
+def _issue(pending: Pending, live: Live, one: Command, now_us: int) -> None:
+    if one.body.hops > HOPS_MAX:
+        pending.said.dead.append(too_many_hops(one, now_us))
+    else:
+        pending.said.commands.append((live.shard, one))
+
+
+def _book_said(pending: Pending, live: Live, advanced: Advanced, now_us: int) -> None:
+    """Take in what an execution says to others: events, cancels, calls, its end."""
+    if advanced.events:
+        _book_events(pending, live, advanced.events, now_us)
+    for unwanted in advanced.cancels:
+        connector = pending.reads.world.connector(live.tenant, unwanted.type)
+        cancel = Cancel(action=unwanted.action, execution=live.id.hex(), tenant=live.tenant, connector=connector, at=now_us)
+        pending.said.cancels.append((live.shard, cancel))
+    if advanced.calls:
+        pending.queue.extend(ChildStart(live, called, now_us) for called in advanced.calls)
+    if advanced.abandoned:
+        pending.queue.extend(ChildGone(live, abandoned, now_us) for abandoned in advanced.abandoned)
+    if advanced.ended is not None:
+        _book_end(pending, live, advanced.ended, now_us)
+
+
+def _book_times(pending: Pending, live: Live, advanced: Advanced) -> None:
+    times, row = pending.batch.times, live.row
+    events = times.kind == "events"
+    for token, _, due_us, kind, *_ in advanced.timers_gone:
+        if kind in ("delay", "notice"):
+            pending.timers.drop(Timer(due_us, row, token))
+        elif kind == "deadline" or not events:
+            pending.deadlines.drop(Timer(due_us, row, token))
+    for parked in advanced.timers_set:
+        timer = Timer(parked.due_us, row, parked.token)
+        if parked.kind in ("delay", "notice"):
+            pending.timers.add(timer)
+            heap = pending.due
+        elif parked.kind == "deadline" or not events:  # an awaited result's outcome always comes
+            pending.deadlines.add(timer)
+            heap = pending.passing
+        else:
+            continue
+        if parked.due_us <= times.now_us:
+            heappush(heap, timer)
+
+
+def _book_events(pending: Pending, live: Live, events: list[Emitted], now_us: int) -> None:
+    for event in events:
+        if event.hops > HOPS_MAX:
+            pending.said.dead.append(event_too_many_hops(live.tenant, event, now_us))
+        else:
+            pending.said.events.append((live, event))
+
+
+def _book_end(pending: Pending, live: Live, ended: Ended, now_us: int) -> None:
+    if live.parent is not None and live.parent_token is not None:
+        pending.queue.append(ChildEnd(live.parent, live.parent_token, ended, now_us))
+    if pending.reads.world.followed(live.tenant, live.runnable.program.flow):
+        _book_events(pending, live, [flow_ended(live, ended, now_us)], now_us)
+
+
+def _open(pending: Pending, live: Live, opened: list[Waiting], now_us: int) -> None:
+    """Open waits: later rows of this turn may meet them; then ask what came before, where they look back."""
+    waits = [Wait(one.key, live.row, one.token, one.kind == "retract") for one in opened]
+    for wait in waits:
+        pending.waits.add(wait[:3], wait)
+        for row, arrived, at in pending.batch.arrivals.between(wait.key, pending.reach, pending.batch.end):
+            pending.number += 1
+            entry = (row, 1, not wait.retract, wait.execution, wait.token, pending.number, (wait, arrived, at))
+            heappush(pending.agenda, entry)
+    for wait, one in zip(waits, opened, strict=True):
+        if one.look_back_us > 0:
+            _look_back(pending, live, (wait, one), now_us)
+
+
+def _look_back(pending: Pending, live: Live, opened: tuple[Wait, Waiting], now_us: int) -> None:
+    wait, one = opened
+    for event in remembered(pending, one):
+        if not pending.waits.stands(wait[:3]) or meet_open(pending, live, wait, event, now_us):
+            return

@@ -1,0 +1,282 @@
+"""Carry executions on within a turn: start them, give them what comes in, and book what each of them did.
+
+What an execution says to another (a call, the end of a call) is given to it right behind, in the same turn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.advance import (
+    Runnable,
+    answer,
+    child_ended,
+    command,
+    decide,
+    fire,
+    start,
+    watch,
+)
+from operators.book import book, meet_open, moment_of
+from operators.emit import call_too_many_hops
+from operators.execution import Cause
+from operators.incoming import Arrived, Candidate, Input
+from operators.live import Live, loaded, shard_of_tenant
+from operators.pending import ChildEnd, ChildGone, ChildStart, Pending
+from operators.start_inputs import BadInputs, input_env
+from schemas.effects import Called, Ended
+from schemas.ids import event_key, execution_id
+from schemas.ports import Timer, Wait
+from schemas.program import Call, Manual
+from schemas.records import HOPS_MAX, DeadLetter, Decision, OperatorCommand, Result, encode
+
+# --- what comes in
+
+
+def start_candidate(pending: Pending, candidate: Candidate) -> None:
+    """Start the execution of an event and a flow, unless the store knows it."""
+    live = _born(pending, candidate)
+    if live is None:
+        return
+    env = candidate.env if not candidate.trigger else {**candidate.env, "trigger.name": candidate.trigger}
+    _start(pending, live, env, candidate.now_us)
+    _settle(pending)
+
+
+def start_watch(pending: Pending, candidate: Candidate) -> None:
+    """Watch for what an absence or a sequence waits for, from its first event on."""
+    live = _born(pending, candidate)
+    if live is None:
+        return
+    moment = moment_of(pending, live, candidate.now_us)
+    book(pending, live, watch(moment, candidate.cause, candidate.env, candidate.watch), candidate.now_us)
+    _settle(pending)
+
+
+def fire_timer(pending: Pending, timer: Timer, now_us: int, *, deadline: bool) -> None:
+    """Let the time of a token come."""
+    changes = pending.deadlines if deadline else pending.timers
+    if not changes.stands(timer):
+        return
+    live = live_of(pending, timer.execution)
+    advanced = None
+    if live is not None and live.state is not None:
+        advanced = fire(moment_of(pending, live, now_us), timer.token)
+    if live is None or advanced is None:  # it has ended, or waits for something else by now
+        changes.drop(timer)
+        return
+    book(pending, live, advanced, now_us)
+    _settle(pending)
+
+
+def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> None:
+    """Let an event meet a wait, if it is still open and the event fits."""
+    wait, arrived, at = what
+    key = arrived.events[at]
+    if not pending.waits.stands(wait[:3]) or pending.seen_now.get(key, row) != row or key in pending.reads.seen:
+        return
+    live = live_of(pending, wait.execution)
+    if live is None or live.state is None:
+        pending.waits.drop(wait[:3])
+        return
+    if meet_open(pending, live, wait, arrived.event(at), arrived.nows[at]):
+        see(pending, key, arrived.tenants[at], row)
+        _settle(pending)
+
+
+def give(pending: Pending, one: Input) -> None:
+    """Give an execution the outcome of its command, a person's decision or an operator's word."""
+    record = one.record
+    if isinstance(record, OperatorCommand) and record.command == "start":
+        _start_by_hand(pending, record, one)
+        return
+    row = _row_of(pending, record.execution)
+    live = None if row is None else live_of(pending, row)
+    if live is None or live.state is None or live.tenant != record.tenant:
+        return  # it has ended; results of commands that nobody waits for are history only
+    moment = moment_of(pending, live, one.now_us)
+    match record:
+        case Result():
+            advanced = answer(moment, record)
+        case Decision():
+            advanced = decide(moment, record)
+        case OperatorCommand():
+            advanced = command(moment, record)
+    book(pending, live, advanced, one.now_us)
+    _settle(pending)
+
+
+def see(pending: Pending, key: bytes, tenant: str, row: int) -> None:
+    """Remember that an event had an effect, at this row and no other."""
+    if key not in pending.seen_now:
+        pending.seen_now[key] = row
+        pending.seen[shard_of_tenant(tenant)].append(key)
+
+
+def live_of(pending: Pending, row: int) -> Live | None:
+    """Give an execution by its row; None if it has ended in an earlier turn, or was discarded."""
+    live = pending.live.get(row)
+    if live is None:
+        stored = pending.reads.executions.get(row) or pending.reads.world.load(row)
+        if stored is None:
+            return None
+        live = pending.live[row] = loaded(stored, pending.reads.world.runnable)
+    return live
+
+
+# --- starts
+
+
+def _born(pending: Pending, candidate: Candidate) -> Live | None:
+    see(pending, candidate.key, candidate.tenant, candidate.row)
+    cause = candidate.cause
+    flow = candidate.runnable.program.flow
+    identity = execution_id(pending.batch.namespace, candidate.tenant, flow, candidate.key, cause.time_us)
+    if identity in pending.reads.existing:
+        return None
+    return _new_live(pending, candidate.tenant, identity, candidate.runnable, cause, candidate.now_us)
+
+
+def _new_live(pending: Pending, tenant: str, identity: bytes, runnable: Runnable, cause: Cause, now_us: int) -> Live:
+    row = pending.next_row
+    live = Live(row, shard_of_tenant(tenant), identity, tenant, runnable, now_us, cause, None, "running", True)
+    pending.next_row = row + 1
+    pending.live[row] = live
+    pending.by_id[identity] = row
+    return live
+
+
+def _start(pending: Pending, live: Live, env: Any, now_us: int) -> None:
+    """Begin to run a flow: the one place where that happens."""
+    program = live.runnable.program
+    if program.policies:
+        env = {**env, **pending.reads.world.policies(live.tenant, program, now_us)}
+    book(pending, live, start(live.runnable, live.tenant, live.id, live.cause, env, now_us), now_us)
+
+
+def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None:
+    runnable = pending.reads.world.startable(order.tenant, order.flow)
+    trigger = None if runnable is None else next((t for t in runnable.program.triggers if isinstance(t, Manual)), None)
+    if runnable is None or trigger is None:
+        _refuse(pending, one, "no-such-flow", f"no flow '{order.flow}' that starts by hand is active for {order.tenant}")
+        return
+    if trigger.roles and not set(trigger.roles) & set(order.roles):
+        _refuse(pending, one, "not-allowed", f"'{order.by}' has none of the roles {', '.join(trigger.roles)} that may start it")
+        return
+    try:
+        env, wanted = input_env(runnable.program, order.inputs, trigger)
+    except BadInputs as error:
+        _refuse(pending, one, "bad-inputs", f"flow '{order.flow}': {error}")
+        return
+    source = f"/manual/{order.flow}"
+    name = wanted or order.id
+    key = event_key(order.tenant, source, name)
+    cause = Cause(name, source, 0 if wanted else order.at, name, 0)
+    if key in pending.seen_now or key in pending.reads.seen:
+        return
+    see(pending, key, order.tenant, -1 - one.row)
+    identity = execution_id(pending.batch.namespace, order.tenant, order.flow, b"manual" + key, cause.time_us)
+    if identity in pending.by_id or pending.reads.world.exists(identity):
+        return
+    live = _new_live(pending, order.tenant, identity, runnable, cause, one.now_us)
+    env = env if not trigger.name else {**env, "trigger.name": trigger.name}
+    _start(pending, live, env, one.now_us)
+    _settle(pending)
+
+
+def _refuse(pending: Pending, one: Input, reason: str, detail: str) -> None:
+    source, topic, partition, position = one.position
+    pending.said.dead.append(
+        DeadLetter(
+            kind="command",
+            tenant=one.record.tenant,
+            source=source,
+            topic=topic,
+            partition=partition,
+            position=position,
+            reason=reason,
+            detail=detail,
+            payload=encode(one.record),
+            at=one.now_us,
+        )
+    )
+
+
+# --- calls
+
+
+def _settle(pending: Pending) -> None:
+    """Do what executions said to each other, in order, until all is said."""
+    queue = pending.queue
+    while queue:
+        item = queue.popleft()
+        match item:
+            case ChildStart():
+                _call(pending, item)
+            case ChildEnd():
+                _end_call(pending, item)
+            case ChildGone():
+                _abandon(pending, item)
+
+
+def _call(pending: Pending, item: ChildStart) -> None:
+    parent, called, now_us = item
+    origin = parent.cause
+    cause = Cause(origin.event, origin.source, origin.time_us, origin.correlationid, origin.hops + 1)
+    runnable = pending.reads.world.runnable(called.version)
+    if cause.hops > HOPS_MAX:
+        pending.said.dead.append(call_too_many_hops(parent, called.flow, cause.hops, now_us))
+        message = f"'{called.flow}' would be {cause.hops} hops from its first event, at most {HOPS_MAX}"
+        _tell_parent(pending, (parent.row, called), Ended("failed", None, "limit_exceeded", message), now_us)
+        return
+    try:
+        env, _ = input_env(runnable.program, called.inputs, None)
+    except BadInputs as error:
+        _tell_parent(pending, (parent.row, called), Ended("failed", None, "invalid_result", str(error)), now_us)
+        return
+    identity = child_id(pending.batch.namespace, parent, called.flow, called.step, called.occurrence)
+    live = _new_live(pending, parent.tenant, identity, runnable, cause, now_us)
+    live.called_by = parent.id.hex()
+    if called.awaited:
+        live.parent, live.parent_token = parent.row, called.token
+    _start(pending, live, env, now_us)
+
+
+def child_id(namespace: str, parent: Live, flow: str, step: str, occurrence: int) -> bytes:
+    """Identify the execution of a called flow."""
+    cause = b"call" + parent.id + f"{step}\0{occurrence}".encode()
+    return execution_id(namespace, parent.tenant, flow, cause, parent.cause.time_us)
+
+
+def _tell_parent(pending: Pending, call: tuple[int, Called], ended: Ended, now_us: int) -> None:
+    row, called = call
+    if called.awaited:
+        pending.queue.append(ChildEnd(row, called.token, ended, now_us))
+
+
+def _end_call(pending: Pending, item: ChildEnd) -> None:
+    live = live_of(pending, item.parent)
+    if live is not None and live.state is not None:
+        book(pending, live, child_ended(moment_of(pending, live, item.now_us), item.token, item.ended), item.now_us)
+
+
+def _abandon(pending: Pending, item: ChildGone) -> None:
+    """Cancel a called flow that nobody waits for any more."""
+    parent, one, now_us = item
+    step = next(step for step in parent.runnable.program.steps if isinstance(step, Call) and step.name == one.step)
+    identity = child_id(pending.batch.namespace, parent, step.flow, one.step, one.occurrence)
+    row = pending.by_id.get(identity)
+    if row is None and (stored := pending.reads.world.find(identity)) is not None:
+        row = stored.row
+    live = None if row is None else live_of(pending, row)
+    if live is not None and live.state is not None:
+        order = OperatorCommand(command="cancel", tenant=live.tenant, execution=identity.hex(), by=parent.id.hex(), at=now_us)
+        book(pending, live, command(moment_of(pending, live, now_us), order), now_us)
+
+
+def _row_of(pending: Pending, execution: str) -> int | None:
+    try:
+        identity = bytes.fromhex(execution)
+    except ValueError:
+        return None
+    return pending.by_id.get(identity, pending.reads.by_id.get(identity))

@@ -1,0 +1,84 @@
+"""Executions that a turn has touched: how they come out of the store, and what of them goes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import msgspec
+
+from operators.advance import Runnable
+from operators.execution import Cause, State, pack, unpack
+from schemas.ids import shard_of
+from schemas.ports import ChangedExecution, NewExecution, StoredExecution
+from schemas.records import Status, Transition
+
+TENANTS_REMEMBERED = 100_000
+shard_of_tenant = lru_cache(maxsize=TENANTS_REMEMBERED)(shard_of)
+
+
+class Live(msgspec.Struct):
+    """An execution that this turn has touched. `parent` is the one that called it and waits for its end."""
+
+    row: int
+    shard: int
+    id: bytes
+    tenant: str
+    runnable: Runnable
+    started_us: int
+    cause: Cause
+    state: State | None
+    status: Status
+    is_new: bool
+    parent: int | None = None
+    parent_token: int | None = None
+    touched: bool = False  # something came of what came in
+    called_by: str | None = None  # the parent's public id, in the turn of the start
+    transitions: list[Transition] = []  # msgspec gives each its own
+
+
+def loaded(stored: StoredExecution, runnable: Callable[[str], Runnable]) -> Live:
+    """Bring an execution back from the store."""
+    state = unpack(stored.state)
+    return Live(
+        stored.row,
+        stored.shard,
+        stored.id,
+        stored.tenant,
+        runnable(stored.version),
+        state.started_us,
+        state.cause,
+        state,
+        "waiting",
+        False,
+        stored.parent,
+        stored.parent_token,
+    )
+
+
+def new_row(live: Live) -> NewExecution:
+    """Give the row of an execution that began in this turn."""
+    program = live.runnable.program
+    return NewExecution(
+        live.row,
+        live.shard,
+        live.id,
+        live.tenant,
+        program.flow,
+        program.version,
+        live.status,
+        live.started_us,
+        packed(live),
+        live.parent,
+        live.parent_token,
+    )
+
+
+def changed_row(live: Live) -> ChangedExecution:
+    """Give the change of an execution that began in an earlier turn."""
+    return ChangedExecution(live.row, live.status, packed(live))
+
+
+def packed(live: Live) -> bytes | None:
+    """Give the state as it is stored; None if nothing can happen to the execution any more."""
+    return None if live.state is None else pack(live.state)
