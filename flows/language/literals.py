@@ -12,6 +12,7 @@ from schemas.flow.parts import RetryRule
 from schemas.records import Retry
 
 DAY_US: Final = 86_400_000_000
+_CODES: Final = Retry().codes
 
 
 def duration(text: str, node: Node, report: Report) -> int:
@@ -46,7 +47,7 @@ def retry_record(rule: RetryRule) -> Retry:
             factor=float(rule.factor),
             most_us=duration_us(rule.most),
             attempt_timeout_us=duration_us(rule.attempt_timeout),
-            codes=tuple(dict.fromkeys(str(code) for code in rule.for_)),
+            codes=_CODES if sorted(rule.for_) == sorted(_CODES) else tuple(sorted({str(code) for code in rule.for_})),
         )
     except ExpressionError:  # told where the rule stands
         return Retry()

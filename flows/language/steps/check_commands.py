@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from flows.language.canonical_steps import NOT_AFTER
-from flows.language.check_actions import refuse_missing, wanted_parameters
+from flows.language.check_actions import given_data, refuse_missing, wanted_parameters
 from flows.language.literals import check_retry, positive, retry_record
 from flows.language.names import Names
 from flows.language.nodes import Node, inner
@@ -23,8 +23,8 @@ _NO_KEY: Final = Constant("", STRING)
 def parameters(walk: Walk, action: str, node: Node, names: Names) -> Template:
     """Read the parameters of a command by the contract of its action."""
     want = wanted_parameters(action, node, walk.known.actions, walk.report)
-    given = inner(node, "with")
-    params = walk.template(given, names, want, secrets=True) if given is not node else Record(())
+    given = given_data(node)
+    params = walk.template(given, names, want, secrets=True) if given.items else Record(())
     refuse_missing(params, want, given, walk.report)
     return params
 
