@@ -152,7 +152,7 @@ def decide(moment: Moment, decision: Decision) -> Advanced:
     parked = find_ballot(run, decision)
     why = decision.refused or ("not_open" if parked is None else refusal(run, parked, decision))
     if parked is None or why:
-        said = {"outcome": decision.outcome, "by": decision.by, "why": why}
+        said = {"occurrence": decision.occurrence, "outcome": decision.outcome, "by": decision.by, "why": why}
         run.note("refused", decision.step, "approval", said)
         return standing(run)
     following = take_decision(run, parked, decision)

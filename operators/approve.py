@@ -41,7 +41,8 @@ def approve(step: Approve) -> StepFunction:
         run.more().ballots[run.token] = ballot
         until_us = run.parked[run.token].due_us
         asked = {"title": said, "roles": roles, "people": people, "need": step.need, "until": until_us, "show": shown}
-        run.note("requested", step.name, "approval", noted(asked))
+        noticed = {name: noted(value) for name, value in asked.items()}
+        run.note("requested", step.name, "approval", {"occurrence": ballot.occurrence, **noticed})
         _tell(run, step, ballot, "requested", asked)
         _plan_notice(run, step, ballot)
         return waits
@@ -103,7 +104,8 @@ def give_notice(run: Run, notice: Parked) -> None:
         ballot.roles = [*ballot.roles, *roles]
         ballot.people = [*ballot.people, *people]
     who: dict[str, Json] = {"roles": ballot.roles, "people": ballot.people}
-    run.note("escalated" if what == ESCALATE else "reminded", step.name, "approval", who)
+    said = {"occurrence": ballot.occurrence, **who}
+    run.note("escalated" if what == ESCALATE else "reminded", step.name, "approval", said)
     _tell(run, step, ballot, what, who | {"until": run.parked[token].due_us})
     _plan_notice(run, step, ballot)
 
@@ -144,7 +146,8 @@ def take_decision(run: Run, parked: Parked, decision: Decision) -> int | None:
     """Count a decision; give the step behind the approval if it decides it."""
     step, ballot = _step(run, parked), run.more().ballots[parked.token]
     run.switch(parked.token, parked.frame)
-    run.note("decided", step.name, "approval", {"outcome": decision.outcome, "by": decision.by})
+    said = {"occurrence": ballot.occurrence, "outcome": decision.outcome, "by": decision.by, "via": decision.via}
+    run.note("decided", step.name, "approval", said)
     vote = Vote(decision.by, run.now_us, _form(step, decision))
     ballot.votes.append(vote)
     if decision.outcome == "approved" and len(ballot.votes) < step.need:
@@ -155,11 +158,12 @@ def take_decision(run: Run, parked: Parked, decision: Decision) -> int | None:
 
 def _decided(run: Run, parked: Parked, outcome: str, vote: Vote | None) -> int:
     step = _step(run, parked)
+    occurrence = run.more().ballots[parked.token].occurrence
     _end_asking(run, parked)
     by, form = (None, None) if vote is None else (vote.by, vote.form)
     if step.bind:
         run.bind(step.bind, {"outcome": outcome, "by": by, "at": run.now_us, "form": form})
-    run.note("completed", step.name, "approval", {"outcome": outcome, "by": by})
+    run.note("completed", step.name, "approval", {"occurrence": occurrence, "outcome": outcome, "by": by})
     return step.next
 
 
@@ -173,7 +177,7 @@ def _end_asking(run: Run, parked: Parked) -> None:
 def time_out_asking(run: Run, parked: Parked) -> int:
     """Give the step behind an approval that nobody decided in time; raises StepFailed."""
     step = _step(run, parked)
-    run.note("timed_out", step.name, "approval")
+    run.note("timed_out", step.name, "approval", {"occurrence": run.more().ballots[parked.token].occurrence})
     if step.on_timeout == "fail":
         _end_asking(run, parked)
         raise StepFailed("timeout", "nobody decided in time")

@@ -79,8 +79,8 @@ def drop(run: Run, parked: Parked) -> None:
         case Call():
             _drop_call(run, parked)
         case Approve():
-            run.more().ballots.pop(parked.token, None)
-            run.note("cancelled", step.name, "approval")
+            ballot = run.more().ballots.pop(parked.token, None)
+            run.note("cancelled", step.name, "approval", {"occurrence": 0 if ballot is None else ballot.occurrence})
         case _:
             return
 
