@@ -12,7 +12,7 @@ import msgspec
 
 from flows.language.canonical import sorted_keys, version_of
 from flows.language.check_table import check_table
-from flows.language.nodes import Mapping, Node, inner, plain
+from flows.language.nodes import Mapping, Node, find, inner, plain
 from flows.language.parse import Document
 from flows.language.report import Report, listed, near
 from flows.language.structure import shape
@@ -165,7 +165,7 @@ class _Policy:
         """Give a literal in the one spelling of its type; what is wrong with it is told."""
         wrong = literal_misfit(value, of)
         if wrong is not None:
-            self.report.add(place, wrong.name, wrong.message)
+            self.report.add(find(place, wrong.path) or place, wrong.name, wrong.message)
             return None
         written, found = renderer(of), literal_value(value, of)
         return found if written is None else written(found)

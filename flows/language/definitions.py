@@ -23,6 +23,7 @@ from flows.language.parse import Document, parse
 from flows.language.report import Report
 from flows.language.structure import shape
 from flows.language.twins import twin_actions
+from flows.language.webhooks import twin_doors
 from schemas.contracts import EventContract, incompatibilities
 from schemas.errors import Problem
 from schemas.expression.types import ANY
@@ -282,5 +283,5 @@ def _flows(documents: Sequence[Document], known: Known, known_flows: FlowTypes, 
             compiled[id(document)] = one
             types[document.name] = flow_type(one.program)
     twins = [(document, compiled[id(document)]) for document in flows if id(document) in compiled]
-    problems += twin_actions(twins)
+    problems += [*twin_actions(twins), *twin_doors(twins)]
     return [one for _, one in twins]

@@ -151,6 +151,8 @@ class _Fault:
                     "missing-key",
                     f"{owner} has no '{self.key}' and needs one; add it{_UNSIGNED if self.key == 'signature' else ''}",
                 )
+            case "string_type" | "string_sub_type" if not isinstance(self.place, Scalar):
+                return "want-string", f"{sort} stands at '{self.key}' where a string was wanted; write one text"
             case "string_type" | "string_sub_type":
                 return "want-string", f"{shown or sort} is {sort} and '{self.key}' wants a string; quote it: \"{shown}\""
             case "bool_type":

@@ -19,6 +19,8 @@ from flows.language.triggers.started import Beginning, Started, together
 from schemas.expression.types import Type
 from schemas.flow.documents import Flow
 from schemas.flow.trigger import AfterTrigger, EventTrigger, ManualTrigger, ScheduleTrigger, SequenceTrigger, WebhookTrigger
+from schemas.program import Absence, After, Trigger, Window
+from schemas.program import EventTrigger as EventRecord
 
 _RULES: Final[dict[type, Callable[[Reading, Any, Mapping], Started]]] = {
     EventTrigger: check_event,
@@ -41,7 +43,16 @@ def check_triggers(flow: Flow, node: Mapping, known: Known, elaborator: Elaborat
         _check_name(name, place, elaborator.report, alone=len(pairs) == 1, taken=taken)
         found.append(_RULES[type(trigger)](reading, trigger, place))
         taken.add(name)
-    return together(found, inputs)
+    begun = together(found, inputs)
+    if flow.on_retract and not any(_takes_back(one) for one in begun.triggers):
+        message = "nothing is ever taken back in this flow; add retract to an absence, or to a window with fire: close"
+        elaborator.report.add(node.key("on_retract") or node, "unreachable", message)
+    return begun
+
+
+def _takes_back(trigger: Trigger) -> bool:
+    detail = trigger.detail if isinstance(trigger, EventRecord) else trigger.window if isinstance(trigger, After) else None
+    return isinstance(detail, Window | Absence) and detail.retract_us > 0
 
 
 def _check_name(name: str, place: Mapping, report: Report, *, alone: bool, taken: set[str]) -> None:
