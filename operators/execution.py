@@ -210,22 +210,33 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 def copy_rest(rest: Rest) -> Rest:
     """Copy what an input may change."""
-    copied = copy(rest)
-    copied.frames = {name: _copy_frame(frame) for name, frame in rest.frames.items()}
-    copied.ballots = {token: _copy_ballot(ballot) for token, ballot in rest.ballots.items()}
-    copied.done, copied.sent, copied.used, copied.policies = rest.done[:], rest.sent[:], rest.used[:], rest.policies.copy()
-    if rest.closing is not None:
-        copied.closing = copy(rest.closing)
-        copied.closing.undone = rest.closing.undone[:]
-    return copied
+    closing = rest.closing
+    if closing is not None:
+        closing = copy(closing)
+        closing.undone = closing.undone[:]
+    return Rest(
+        {name: _copy_frame(frame) for name, frame in rest.frames.items()} if rest.frames else {},
+        rest.done[:],
+        rest.sent[:],
+        {token: _copy_ballot(ballot) for token, ballot in rest.ballots.items()} if rest.ballots else {},
+        rest.used[:],
+        rest.policies.copy(),
+        closing,
+        rest.watch,
+        rest.hidden,
+        rest.over,
+        rest.queued,
+    )
 
 
 def _copy_frame(frame: Frame) -> Frame:
+    if frame.names is None and frame.loop is None:
+        return Frame(frame.parent, frame.owner, frame.step, frame.open.copy(), frame.arrived)
     loop = frame.loop
     if loop is not None:
         loop = Loop(loop.items, loop.next, dict(loop.results), dict(loop.errors))
     names = None if frame.names is None else dict(frame.names)
-    return Frame(frame.parent, frame.owner, frame.step, dict(frame.open), frame.arrived, names, loop)
+    return Frame(frame.parent, frame.owner, frame.step, frame.open.copy(), frame.arrived, names, loop)
 
 
 def _copy_ballot(ballot: Ballot) -> Ballot:
