@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "query": "flows.cli.query:query",
     "run": "flows.cli.run:run",
     "send": "flows.cli.send:send",
+    "test": "flows.cli.test:test",
     "topics": "flows.cli.topics:topics",
     "up": "flows.cli.up:up",
 }

@@ -65,6 +65,21 @@ def fmt(
     perform("fmt", json=json, files=files, check=check)
 
 
+@app.command(epilog="Example:  millrace test flows/order_over_limit.test.yaml --coverage")
+def test(
+    *,
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Test files; the other files of their folder are read too.")
+    ],
+    coverage: Annotated[bool, typer.Option("--coverage", help="Also name the steps and arms that no test entered.")] = False,
+    tenant: Tenant = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
+    """Run test documents, each in milliseconds, and tell the first difference of each with its place. Exit 1 if one fails."""
+    perform("test", json=json, files=files, coverage=coverage, tenant=tenant, home=home)
+
+
 @app.command(epilog="Example:  millrace deploy flows/catalog/*.yaml --wait")
 def deploy(
     *,

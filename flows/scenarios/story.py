@@ -1,0 +1,263 @@
+"""Runs one test document: each line of its timeline at its time, up to the first difference from what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from flows.language.conditions import duration_us
+from flows.language.nodes import Mapping as MappingNode
+from flows.language.nodes import Node, Path, nearest
+from flows.scenarios.compare import Difference, differences
+from flows.scenarios.outside import Outside
+from flows.scenarios.record import Execution
+from flows.scenarios.stage import Stage
+from flows.scenarios.starts import Event
+from flows.scenarios.world import Endless, World
+from operators.execution import Ballot, Cause
+from operators.start_inputs import BadInputs
+from schemas.decode import DecodeRules, decode
+from schemas.events import to_json
+from schemas.expression.findings import ExpressionError
+from schemas.expression.literal_fit import literal_value
+from schemas.expression.literals import parse_timestamp_us, print_timestamp
+from schemas.expression.template import compile_template
+from schemas.flow.scenario import Moments, Test
+from schemas.ids import event_key
+from schemas.ports import Chunk
+from schemas.program import Act, Manual, Schedule
+from schemas.records import Decision, Json, OperatorCommand
+
+SOURCE: Final = "/test"
+SOMEBODY: Final = "somebody"
+NOT_OPEN: Final = "not_open"
+_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The first difference: where in the file, at which time of the story, and what."""
+
+    line: int
+    column: int
+    at: str
+    message: str
+
+
+class Story:
+    """One test on its stage."""
+
+    def __init__(self, test: Test, node: MappingNode, stage: Stage) -> None:
+        self._test = test
+        self._node = node
+        self._stage = stage
+        self._clock_us = parse_timestamp_us(test.clock)
+        self.tenant = stage.tenant(test)
+        self.world = World(
+            self.tenant, stage.started, stage.programs, stage.policies(test), Outside(test.answers), self._said, self._clock_us
+        )
+        self._sent = 0
+
+    def run(self) -> Failure | None:
+        """Tell the story; None if all was as expected."""
+        for number, line in enumerate(self._test.timeline):
+            place: Path = ("timeline", number)
+            try:
+                at_us = moment_us(line.at, self._clock_us)
+                self.world.let_pass(at_us, deadlines=line.expect is not None)
+                found = self._tell(line)
+            except (BadInputs, ExpressionError, Endless, Misfit) as error:
+                found = Difference((), str(error))
+            found = found or self._unanswered()
+            if found is not None:
+                return self._failure(place, line.at, found)
+        return None
+
+    def _tell(self, line: Moments) -> Difference | None:
+        if line.expect is not None:
+            return differences(line.expect, self.world, self._shown(), lambda text: moment_us(text, self._clock_us))
+        if line.send is not None:
+            return self._send(line, line.send)
+        if line.fire is not None:
+            return self._fire(line, line.fire)
+        if line.decide is not None:
+            return self._decide(line, line.decide)
+        if line.command is not None:
+            return self._command(line)
+        self._stage.change_policies(self.world.policies, self.tenant, line.policies or {})
+        return None
+
+    def _shown(self) -> Execution | None:
+        """Give the execution that expectations speak of: the flow's last one."""
+        mine = [
+            one for one in self.world.executions if one.flow == self._test.flow and one.status not in ("watching", "discarded")
+        ]
+        return mine[-1] if mine else None
+
+    def _unanswered(self) -> Difference | None:
+        """Tell of a result that a step binds and that the test leaves out."""
+        for action in self.world.outside.unanswered:
+            steps = self._stage.programs[action.version].program.steps
+            wanted = next((step.result for step in steps if isinstance(step, Act) and step.name == action.step), None)
+            if wanted is not None and any(not kind.optional for _, kind in wanted.fields):
+                message = f"step '{action.step}' waits for {action.type} and the test answers it nowhere"
+                return Difference((), f"{message}; add answers: {{{action.type}: ...}}")
+        return None
+
+    # --- what comes in
+
+    def _send(self, line: Moments, event: str) -> Difference | None:
+        contract = self._stage.registry.contract(event)
+        if contract is None:
+            return Difference(("send",), f"there is no contract of {event}; give the file that defines it, or deploy it")
+        self._sent += 1
+        try:
+            data = literal_value(line.with_ or {}, contract.data)
+        except ExpressionError as error:
+            return Difference(("with", *error.path), error.message)
+        said = {
+            "id": line.id or f"test-{self._sent}",
+            "source": SOURCE,
+            "tenant": self.tenant,
+            "time": moment_us(line.time, self._clock_us) if line.time else self.world.now_us,
+            "data": data,
+        }
+        self.world.send(self._event(contract.topic, to_json(contract, said)))
+        return None
+
+    def _event(self, topic: str, record: bytes) -> Event:
+        chunk = Chunk(SOURCE, topic, 0, 0, self.world.now_us, [record])
+        decoded = decode([chunk], self._stage.registry, DecodeRules(self.world.now_us, "events"))
+        for bad in decoded.bad:
+            raise Misfit(f"the event is set aside: {bad.reason}: {bad.detail}")
+        frame = decoded.frames[0]
+        envelope = frame.frame.row(0, named=True)
+        return Event(frame, envelope, event_key(envelope["tenant"], envelope["source"], envelope["id"]))
+
+    def _said(self, said: Any) -> Event | None:
+        """Read an event of an execution as the engine reads it; None where nobody could."""
+        if self._stage.registry.contract(said.type) is None:
+            return None
+        record = {
+            "specversion": "1.0",
+            **{name: getattr(said, name) for name in ("id", "source", "type", "correlationid", "causationid", "hops", "data")},
+            **({"subject": said.subject} if said.subject is not None else {}),
+            "time": print_timestamp(said.time_us),
+            "tenant": self.tenant,
+        }
+        return self._event(said.topic, _encoder.encode(record))
+
+    def _fire(self, line: Moments, what: str) -> Difference | None:
+        kind = Manual if what == "manual" else Schedule
+        found = self._stage.first(self._test.flow, kind)
+        if found is None:
+            how = "by hand" if what == "manual" else "by a schedule"
+            return Difference(("fire",), f"flow '{self._test.flow}' has no trigger that starts it {how}")
+        runnable, trigger = found
+        now_us = self.world.now_us
+        more: dict[str, Any] = {"trigger.name": trigger.name} if trigger.name else {}
+        inputs = dict(line.with_ or {})
+        if isinstance(trigger, Schedule):
+            zone = line.zone or trigger.zones[0]
+            if zone not in trigger.zones:
+                return Difference(("zone",), f"{zone} is none of the schedule's zones {', '.join(trigger.zones)}")
+            more |= {"schedule.slot": now_us, "schedule.zone": zone}
+            inputs = {**(compile_template(trigger.inputs)({}) if trigger.inputs is not None else {}), **inputs}
+        elif isinstance(trigger, Manual) and trigger.roles and line.roles and not set(trigger.roles) & set(line.roles):
+            return Difference(("roles",), f"none of {', '.join(line.roles)} may start it; {', '.join(trigger.roles)} may")
+        self._sent += 1
+        cause = Cause(f"test-{self._sent}", SOURCE, now_us, f"test-{self._sent}", 0)
+        self.world.start_with(runnable, cause, more, inputs)
+        return None
+
+    def _decide(self, line: Moments, step: str) -> Difference | None:
+        one, ballot = self._asked(step)
+        if one is None:
+            return Difference(("decide",), f"nothing has asked for a decision of '{step}'; {self._where()}")
+        decision = Decision(
+            tenant=self.tenant,
+            execution=one.id.hex(),
+            step=step,
+            occurrence=ballot.occurrence if ballot is not None else 0,
+            outcome="rejected" if line.outcome == "rejected" else "approved",
+            by=line.by or SOMEBODY,
+            roles=list(line.roles) or (ballot.roles if ballot is not None else []),  # unless it says otherwise, one who may
+            form=line.form,
+            at=self.world.now_us,
+            via="test",
+        )
+        before = len(one.transitions)
+        if one.state is not None:
+            self.world.decide(decision)
+        refused = [change for change in one.transitions[before:] if change.kind == "refused"]
+        why = _why(refused[0].detail) if refused else NOT_OPEN if ballot is None else None
+        return _refusal(line.refused, why)
+
+    def _asked(self, step: str) -> tuple[Execution | None, Ballot | None]:
+        """Find the execution that asks for a decision, or the last that did."""
+        for one in reversed(self.world.executions):
+            steps = one.runnable.program.steps
+            ballots = one.state.rest.ballots if one.state is not None and one.state.rest is not None else {}
+            for parked in one.parked():
+                if parked.token in ballots and steps[parked.step].name == step:
+                    return one, ballots[parked.token]
+        asked = (one for one in reversed(self.world.executions) if any(change.step == step for change in one.transitions))
+        return next(asked, None), None
+
+    def _command(self, line: Moments) -> Difference | None:
+        one = self._shown()
+        if one is None:
+            return Difference(("command",), "no execution has started that it could be for")
+        order = OperatorCommand(
+            command=line.command,  # type: ignore[arg-type]
+            tenant=self.tenant,
+            execution=one.id.hex(),
+            step=line.step or "",
+            outcome=line.outcome if line.outcome in ("done", "not_done") else "",
+            by=line.by or "operator",
+            roles=list(line.roles),
+            at=self.world.now_us,
+        )
+        before = len(one.transitions)
+        self.world.order(order)
+        refused = [change for change in one.transitions[before:] if change.kind == "refused"]
+        return Difference(("command",), f"it is refused: {_why(refused[0].detail)}") if refused else None
+
+    def _where(self) -> str:
+        one = self._shown()
+        if one is None:
+            return "no execution has started"
+        steps = sorted({one.runnable.program.steps[parked.step].name for parked in one.parked() if parked.step >= 0})
+        return f"the execution is {one.status}" + (f" at {', '.join(steps)}" if steps else "")
+
+    def _failure(self, place: Path, at: str, found: Difference) -> Failure:
+        node: Node = nearest(self._node, (*place, *found.path))
+        return Failure(node.line, node.column, at, found.message)
+
+
+class Misfit(Exception):
+    """What a line of the story sends cannot be taken in."""
+
+
+def moment_us(text: str, clock_us: int) -> int:
+    """Read an offset from the clock, or a timestamp. Raises ExpressionError."""
+    try:
+        return clock_us + duration_us(text)
+    except ExpressionError:
+        return parse_timestamp_us(text)
+
+
+def _refusal(wanted: str | None, why: str | None) -> Difference | None:
+    if wanted is None:
+        return None if why is None else Difference(("decide",), f"the decision is refused: {why}")
+    if why is not None and why.partition(":")[0] == wanted:
+        return None
+    told = "it is taken" if why is None else f"it is refused: {why}"
+    return Difference(("refused",), f"expected the decision to be refused as {wanted}; {told}")
+
+
+def _why(detail: Json) -> str:
+    return str(detail.get("why") or detail.get("reason") or detail) if isinstance(detail, Mapping) else str(detail)
