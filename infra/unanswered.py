@@ -7,12 +7,15 @@ that. What is missing beyond these was damaged or unreadable where the dispatche
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from infra import positions
+from infra import file_meta, positions
+from infra.file_meta import FORMATS, Layout
+from infra.lock import FileLock
 from infra.log_ends import log_ends
-from infra.sqlite import close, has_table, open_reader, snapshot, value
+from infra.sqlite import close, has_table, open_reader, open_writer, snapshot, transaction, value
 from schemas.ports import Slot
 from schemas.topics import ACTIONS_PREFIX, RESULTS
 
@@ -34,6 +37,31 @@ def unanswered(engine: Path, dispatcher: Path) -> int:
     untold = _behind(dispatcher, opened.positions, RESULTS)
     unread = _behind(engine, dispatched.positions, ACTIONS_PREFIX)
     return max(0, opened.open - dispatched.open - untold - unread)
+
+
+def settle(engine: Path, dispatcher: Path) -> int:
+    """Count the commands that will never have an outcome as ended, for good; give their number.
+
+    Holds the locks of both files: raises HomeLocked where their roles run. Executions that await such a command go on waiting:
+    nobody knows its outcome, so a person skips the step or cancels them.
+    """
+    with ExitStack() as locks:
+        for path in (engine, dispatcher):
+            locks.callback(FileLock(path).release)
+        lost = unanswered(engine, dispatcher)
+        if lost:
+            _subtract(engine, lost)
+        return lost
+
+
+def _subtract(engine: Path, lost: int) -> None:
+    connection = open_writer(engine)
+    try:
+        file_meta.read(connection, Layout("engine", FORMATS["engine"]))
+        with transaction(connection):
+            connection.execute("update engine set open_actions = open_actions - ?", (lost,))
+    finally:
+        close(connection)
 
 
 def _engine_side(path: Path) -> _Dispatched:

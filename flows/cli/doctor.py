@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
-from flows.cli.home import only_tenant
+from flows.cli.home import must_exist, only_tenant
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTION, ACTIVE, InForce, in_force
 from flows.settings import load_settings
@@ -21,6 +21,7 @@ from infra.file_reader import FileReader
 from infra.lock import FileLock
 from infra.log_ends import log_ends
 from infra.sqlite import LEAST_VERSION, library_version
+from infra.unanswered import settle as settle_unanswered
 from infra.unanswered import unanswered
 from schemas.connector_rules import PREFIX
 from schemas.errors import HomeLocked, InvalidInput, MillraceError
@@ -45,9 +46,11 @@ class Finding:
     detail: str
 
 
-def doctor(terminal: Terminal, *, tenant: str | None, home: Path | None) -> int:
-    """Look at everything; 1 if something is wrong."""
+def doctor(terminal: Terminal, *, settle: bool, tenant: str | None, home: Path | None) -> int:
+    """Look at everything; 1 if something is wrong. Raises HomeLocked where something shall be settled and roles run."""
     settings = load_settings(home=home, tenant=tenant)
+    if settle:
+        _settle(terminal, settings.home)
     findings = [*_machine(settings.home), *_home(settings.home, settings.tenant)]
     if terminal.json:
         terminal.value([asdict(finding) for finding in findings])
@@ -55,6 +58,16 @@ def doctor(terminal: Terminal, *, tenant: str | None, home: Path | None) -> int:
         for finding in findings:
             terminal.print(f"{finding.level:<6}{finding.what:<17}{finding.detail}")
     return int(any(finding.level == "wrong" for finding in findings))
+
+
+def _settle(terminal: Terminal, home: Path) -> None:
+    count = settle_unanswered(must_exist(home) / engine_file(0), home / dispatcher_file(0))
+    lost = f"{count:,} command{'' if count == 1 else 's'} that can never have an outcome"
+    terminal.say(
+        f"settled: {lost} no longer hold{'s' if count == 1 else ''} the clock; whether they were carried out, nobody knows"
+        if count
+        else "nothing to settle: every command has an outcome or is on its way to one"
+    )
 
 
 def _machine(home: Path) -> Iterator[Finding]:
@@ -167,7 +180,8 @@ def _commands(home: Path) -> Finding:
     waiting = count_by_status(home / engine_file(0)).get("waiting", 0)
     detail = (
         f"{lost:,} will never have an outcome: their records were damaged or unreadable (`millrace dlq list --tenant -`); "
-        f"{waiting:,} executions wait, and an event clock stands still until then: restore the files from a backup"
+        f"{waiting:,} executions wait, and an event clock stands still until then: restore the files from a backup, "
+        "or stop `up` and let the clock go on without them: `millrace doctor --settle`"
     )
     return Finding("wrong", "commands", detail)
 

@@ -15,6 +15,7 @@ from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine
 from flows.roles.process import RoleStatus
 from flows.up.held import STILL_S, ClockHeld, HeldWatch
+from infra.executions import count_by_status
 from infra.log_tables import day_table
 from infra.sqlite import open_writer, rows
 from infra.unanswered import unanswered
@@ -88,6 +89,30 @@ def test_a_lost_command_is_named_and_one_on_its_way_is_not(tmp_path: Path) -> No
     assert code == 1
     assert "1 will never have an outcome" in said
     assert "1 executions wait" in said
+
+
+def test_a_lost_command_is_settled_and_the_clock_goes_on(tmp_path: Path) -> None:
+    home = filled(tmp_path)
+    assert run_engine(home)
+    code, said = millrace(home, "doctor", "--settle")
+    assert code == 0
+    assert "nothing to settle" in said  # it is on its way
+    damage_actions(home)
+    run_dispatcher(home)
+    with closing(build_engine(home, EVENTS)):
+        code, said = millrace(home, "doctor", "--settle")
+        assert code == 1
+        assert "stop it" in said
+    assert run_engine(home)
+    code, said = millrace(home, "doctor", "--settle")
+    assert "settled: 1 command that can never have an outcome no longer holds the clock" in " ".join(said.split())
+    assert "all have an outcome" in said
+    assert code == 1  # the file is damaged still
+    run_engine(home)
+    assert count_by_status(home / engine_file(0)) == {"completed": 1}  # two days went by, and the second command went out
+    run_dispatcher(home)
+    assert not run_engine(home)
+    assert unanswered(home / engine_file(0), home / dispatcher_file(0)) == 0
 
 
 def test_a_clock_that_is_not_held_goes_on(tmp_path: Path) -> None:

@@ -135,6 +135,14 @@ def topics(*, tenant: Tenant = None, home: Home = None, json: AsJson = False) ->
 
 
 @app.command(epilog="Example:  millrace doctor --home .millrace")
-def doctor(*, tenant: Tenant = None, home: Home = None, json: AsJson = False) -> None:
+def doctor(
+    *,
+    settle: Annotated[
+        bool, typer.Option("--settle", help="Count commands that can never have an outcome as ended, so that the clock goes on.")
+    ] = False,
+    tenant: Tenant = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
     """Look at the machine and the home: versions, files, locks, connectors, what is stuck. Exit 1 if something is wrong."""
-    perform("doctor", json=json, tenant=tenant, home=home)
+    perform("doctor", json=json, settle=settle, tenant=tenant, home=home)
