@@ -124,7 +124,7 @@ def settle_call(run: Run, sent: Sent, ended: Ended) -> None:
     """Take the end of a called flow that no token waited for."""
     run.note("answered", run.runnable.program.steps[sent.step].name, "call", {"status": ended.status})
     if ended.status == "completed":
-        _settle_done(run, sent, ended.output)
+        _settle_done(run, sent, {} if ended.output is None else ended.output)
     else:
         settle(run, sent, None)
 

@@ -52,6 +52,6 @@ def take_end(run: Run, parked: Parked, ended: Ended) -> int:
     if ended.status != "completed":
         code = "cancelled" if ended.status == "cancelled" else ended.code or "rejected"
         raise StepFailed(code, ended.message or f"the called flow '{step.flow}' ended as {ended.status}")
-    bind_result(run, parked, step.result, ended.output)
+    bind_result(run, parked, step.result, {} if ended.output is None else ended.output)  # a flow without output gives nothing
     run.note("completed", step.name, "call")
     return step.next
