@@ -286,7 +286,7 @@ def test_the_command_reads_the_files_beside_a_test_and_names_what_none_entered(t
     file.write_text(HEAD.removeprefix("---\n") + story.replace("refused", "agreed"))
     wrong = millrace("test", str(file), home=tmp_path / "home")
     assert wrong.exit_code == 1
-    assert f"{file}:7:30: held: a story: at 3d: expected reason agreed; there is refused" in wrong.stdout
+    assert f"{file}:7:31: held: a story: at 3d: expected reason agreed; there is refused" in wrong.stdout
 
 
 def test_files_without_a_test_are_refused(tmp_path: Path) -> None:
