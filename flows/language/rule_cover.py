@@ -64,7 +64,7 @@ class _Cells:
 
     asked: dict[str, tuple[Type, list[Constant]]] = field(default_factory=dict)
     open: dict[str, str] = field(default_factory=dict)  # key -> the text of a question
-    sides: dict[str, str] = field(default_factory=dict)  # key -> "one against two"
+    sides: dict[str, bool] = field(default_factory=dict)  # "one against two" -> one of them may be missing
 
     def abstract(self, tree: Tree) -> Tree:
         """Rewrite a condition over plain keys: one an input, one an open question."""
@@ -97,7 +97,7 @@ class _Cells:
         if isinstance(left, Constant) and isinstance(right, Field):
             return msgspec.structs.replace(tree, left=left, right=self._input(right, [left]))
         key = f"{print_tree(left)} against {print_tree(right)}"
-        self.sides[key] = key
+        self.sides[key] = type_of(left).optional or type_of(right).optional
         return msgspec.structs.replace(tree, left=Field(key, type=INT), right=Constant(0, INT))
 
     def _input(self, tree: Field, constants: list[Constant]) -> Field:
@@ -113,14 +113,15 @@ class _Cells:
     def samples(self) -> Mapping[str, Sequence[Any]]:
         """Give the samples of each key, one a cell."""
         found: dict[str, Sequence[Any]] = {key: list(_samples(*asked)) for key, asked in self.asked.items()}
-        return found | dict.fromkeys(self.open, (True, False)) | dict.fromkeys(self.sides, (-1, 0, 1, None))
+        sides = {key: (-1, 0, 1, None) if maybe else (-1, 0, 1) for key, maybe in self.sides.items()}
+        return found | dict.fromkeys(self.open, (True, False)) | sides
 
     def told(self, env: Mapping[str, Any]) -> str:
         """Write a cell as a person would: `band = "low" and total = 250 GBP`."""
         parts = [f"{key} = {_shown(env[key], of)}" for key, (of, _) in self.asked.items()]
         parts += [text if env[key] else f"not {text}" for key, text in self.open.items()]
         signs = {-1: "<", 0: "==", 1: ">", None: "missing in"}
-        parts += [text.replace(" against ", f" {signs[env[key]]} ", 1) for key, text in self.sides.items()]
+        parts += [key.replace(" against ", f" {signs[env[key]]} ", 1) for key in self.sides]
         return " and ".join(parts) or "any input"
 
 
