@@ -14,8 +14,8 @@ import msgspec
 import polars as pl
 
 from schemas.ports import Chunk
-from schemas.records import DeadLetter
-from sinks.projection.tables import ACTIONS, DEAD_LETTERS, HISTORY, RESULTS, TRANSITIONS
+from schemas.records import DeadLetter, Late
+from sinks.projection.tables import ACTIONS, DEAD_LETTERS, HISTORY, LATE, RESULTS, TRANSITIONS
 
 T = TypeVar("T")
 TIME: Final = pl.Datetime("us", "UTC")
@@ -54,6 +54,7 @@ class _Action(msgspec.Struct, frozen=True):
     flow: str
     version: str
     step: str
+    awaited: bool = False
     data: msgspec.Raw = NO_RAW
 
 
@@ -70,6 +71,10 @@ class _Failure(msgspec.Struct, frozen=True):
     message: str = ""
 
 
+class _Actor(msgspec.Struct, frozen=True):
+    by: str = ""
+
+
 class Unreadable(msgspec.Struct, frozen=True):
     """A record that is not what its topic holds; shown as a dead letter."""
 
@@ -82,6 +87,8 @@ _histories = msgspec.json.Decoder(list[_History])
 _actions = msgspec.json.Decoder(list[_Action])
 _results = msgspec.json.Decoder(list[_Result])
 _letters = msgspec.json.Decoder(list[DeadLetter])
+_late = msgspec.json.Decoder(list[Late])
+_actors = msgspec.json.Decoder(_Actor)
 _failures = msgspec.json.Decoder(_Failure)
 
 
@@ -139,6 +146,7 @@ def action_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) ->
         "type": (pl.String, [r.type for r in records]),
         "params": (pl.String, [_text(r.data) for r in records]),
         "created_at": (pl.String, [r.time for r in records]),
+        "awaited": (pl.Boolean, [r.awaited for r in records]),
     }
     times = pl.col("created_at").str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
     return {ACTIONS: _frame(columns).with_columns(times)}
@@ -165,6 +173,21 @@ def dead_letter_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable
     del first
     records = _read(_letters, chunks, bad)
     return {DEAD_LETTERS: letter_frame(records)} if records else {}
+
+
+def late_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
+    """Give the rows of `late`."""
+    del first
+    records = _read(_late, chunks, bad)
+    columns: dict[str, tuple[Any, Sequence[Any]]] = {
+        "tenant": (pl.String, [r.tenant for r in records]),
+        "flow": (pl.String, [r.flow for r in records]),
+        "event": (pl.String, [r.event for r in records]),
+        "time": (TIME, [r.time for r in records]),
+        "appended_at": (TIME, [r.appended_at for r in records]),
+        "key": (pl.String, [r.key for r in records]),
+    }
+    return {LATE: _frame(columns)} if records else {}
 
 
 def unreadable_frame(bad: Sequence[Unreadable], now_us: int) -> pl.DataFrame:
@@ -234,8 +257,11 @@ def _frame(columns: Mapping[str, tuple[Any, Sequence[Any]]]) -> pl.DataFrame:
 
 
 def _error(record: _History) -> str | None:
-    """Give the error that ended an execution: code and message of its last failure."""
-    if record.status != "failed":
+    """Give the error that an execution closes or ended with: code and message of the last failure of the record.
+
+    One that was cancelled has the word of who did it.
+    """
+    if record.status not in ("closing", "failed", "cancelled"):
         return None
     for moment in reversed(record.transitions):
         if moment.kind == "failed":
@@ -244,7 +270,16 @@ def _error(record: _History) -> str | None:
             except msgspec.DecodeError:
                 return _text(moment.detail)
             return f"{failure.code}: {failure.message}"
+        if moment.kind == "cancelled" and not moment.step:
+            return f"cancelled: by {_by(moment.detail)}"
     return None
+
+
+def _by(detail: msgspec.Raw) -> str:
+    try:
+        return _actors.decode(detail).by or "an operator"
+    except msgspec.DecodeError:
+        return "an operator"
 
 
 def _text(raw: msgspec.Raw) -> str | None:

@@ -20,13 +20,14 @@ from schemas.errors import InvalidInput
 from schemas.ports import Chunk, Clock, PlacedReader, Slot
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
-from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, RESULTS, is_events
+from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, LATE, RESULTS, is_events
 from sinks.projection.columns import (
     Reader,
     Unreadable,
     action_frames,
     dead_letter_frames,
     history_frames,
+    late_frames,
     letter_frame,
     result_frames,
     unreadable_frame,
@@ -45,6 +46,7 @@ _READERS: Final[dict[str, Reader]] = {
     ACTIONS_PREFIX: action_frames,
     RESULTS: result_frames,
     DEAD_LETTERS: dead_letter_frames,
+    LATE: late_frames,
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 HALVES: Final = ("half_0", "half_1")
 EVENTS: Final = "events"
 HISTORY: Final = "history"
@@ -18,6 +18,7 @@ TRANSITIONS: Final = "transitions"
 ACTIONS: Final = "actions"
 RESULTS: Final = "results"
 DEAD_LETTERS: Final = "dead_letters"
+LATE: Final = "late"
 
 TABLES: Final[dict[str, str]] = {
     EVENTS: (
@@ -34,13 +35,14 @@ TABLES: Final[dict[str, str]] = {
     ),
     ACTIONS: (
         "ord bigint, tenant varchar, action varchar, execution varchar, flow varchar, version varchar, step varchar, "
-        "type varchar, params json, created_at timestamptz"
+        "type varchar, params json, created_at timestamptz, awaited boolean"
     ),
     RESULTS: "ord bigint, tenant varchar, action varchar, status varchar, happened_at timestamptz, attempts integer",
     DEAD_LETTERS: (
         "tenant varchar, kind varchar, source varchar, topic varchar, partition integer, position bigint, reason varchar, "
         "detail varchar, payload blob, happened_at timestamptz, id varchar"
     ),
+    LATE: "tenant varchar, flow varchar, event varchar, time timestamptz, appended_at timestamptz, key varchar",
 }
 
 SETUP: Final = (
@@ -61,6 +63,9 @@ HOLD_VACUUM: Final = "insert into log.underway select true where false"
 
 _LETTER: Final = 'tenant, kind, topic, partition, position, reason, payload, happened_at as "at", detail'
 _ENDED: Final = "('completed', 'failed', 'cancelled')"
+_WRONG: Final = "('closing', 'failed', 'cancelled')"
+_NEWS: Final = "('refused', 'retried', 'resumed')"  # they leave a step as it was
+_WAITS: Final = "('entered', 'requested', 'reminded', 'escalated', 'decided', 'called')"
 
 VIEWS: Final[dict[str, str]] = {
     "events": "select tenant, event, source, type, subject, time, appended_at, topic, partition, position, data from log.events",
@@ -68,18 +73,29 @@ VIEWS: Final[dict[str, str]] = {
         select tenant, execution, last.flow as flow, last.version as version, last.status as status,
             last.trigger_event as trigger_event, last.started_at as started_at,
             case when last.status in {_ENDED} then last.happened_at end as ended_at,
-            last.waiting_on as waiting_on, last.wait_until as wait_until, last.error as error
+            last.waiting_on as waiting_on, last.wait_until as wait_until,
+            case when last.status in {_WRONG} then first_error end as error
         from (
             select tenant, execution, max_by(struct_pack(flow, version, status, trigger_event, started_at, happened_at,
-                waiting_on, wait_until, error), ord) as last
+                waiting_on, wait_until), ord) as last, min_by(error, ord) filter (error is not null) as first_error
             from log.history group by tenant, execution
         )""",
-    "steps": """
-        select tenant, execution, step, max(verb) as kind, min(happened_at) as started_at,
-            max(happened_at) filter (kind in ('completed', 'failed', 'stopped', 'issued')) as ended_at,
-            case max_by(kind, ord) when 'entered' then 'waiting' else max_by(kind, ord) end as outcome,
-            max_by(detail, ord) as detail
-        from log.transitions group by tenant, execution, step""",
+    "steps": f"""
+        with moments as (
+            select tenant, execution, step, verb = 'compensation' as undoes,
+                coalesce(min_by(verb, ord) filter (verb not in ('', 'operator')), '') as kind, min(happened_at) as started_at,
+                max_by(happened_at, ord) filter (kind not in {_NEWS}) as happened_at,
+                max_by(kind, ord) filter (kind not in {_NEWS}) as last, max_by(detail, ord) as detail
+            from log.transitions where step <> '' group by tenant, execution, step, undoes
+        )
+        select moments.tenant, moments.execution, moments.step, moments.kind, started_at,
+            case when outcome <> 'waiting' then happened_at end as ended_at, outcome, detail
+        from moments left join (
+            select tenant, execution, step, count(*) as n from log.actions where awaited group by all
+        ) awaited on (awaited.tenant, awaited.execution, awaited.step) = (moments.tenant, moments.execution, moments.step)
+        cross join lateral (
+            select case when last in {_WAITS} or (last = 'issued' and (undoes or n > 0)) then 'waiting' else last end as outcome
+        )""",
     "actions": """
         select issued.tenant, issued.action, issued.execution, issued.flow, issued.step, issued.type, issued.params,
             coalesce(ended.status, 'pending') as status, issued.created_at,
@@ -111,9 +127,32 @@ VIEWS: Final[dict[str, str]] = {
             sum(failed)::bigint as failed, sum(waiting)::bigint as waiting, sum(actions)::bigint as actions,
             0::bigint as mistyped, quantile_cont(ran_ms, 0.5) as p50_ms, quantile_cont(ran_ms, 0.99) as p99_ms
         from minutes group by tenant, flow, version, minute""",
-    "late_events": """
-        select null::varchar as tenant, null::varchar as flow, null::varchar as event, null::timestamptz as time,
-            null::timestamptz as appended_at, null::varchar as key where false""",
+    "late_events": f"select tenant, flow, event, time, appended_at, key from log.{LATE}",
+    "approvals": f"""
+        with moments as (
+            select tenant, execution, step, cast(detail->>'$.occurrence' as integer) as occurrence, ord, kind, happened_at, detail
+            from log.transitions where verb = 'approval'
+        ), passes as (
+            select tenant, execution, step, occurrence,
+                min(happened_at) filter (kind = 'requested') as requested_at,
+                min_by(detail, ord) filter (kind = 'requested') as asked,
+                max_by(detail, ord) filter (kind in ('requested', 'escalated')) as deciders,
+                string_agg(detail->>'$.by', ', ' order by ord) filter (kind = 'decided') as decided_by,
+                max(happened_at) filter (kind in ('decided', 'completed', 'timed_out', 'cancelled')) as decided_at,
+                max_by(detail->>'$.outcome', ord) filter (kind = 'completed') as outcome,
+                max_by(kind, ord) filter (kind in ('timed_out', 'cancelled')) as gone,
+                count(*) filter (kind = 'refused') as refused
+            from moments group by tenant, execution, step, occurrence having count(*) filter (kind = 'requested') > 0
+        )
+        select passes.tenant, passes.execution, flow, step, occurrence, asked->>'$.title' as title,
+            coalesce(outcome, gone, case when ended_at is not null or executions.status in {_WRONG} then 'cancelled' end, 'open')
+                as status,
+            requested_at, make_timestamptz(cast(asked->>'$.until' as bigint)) as until, deciders->'$.roles' as roles,
+            deciders->'$.people' as people, cast(asked->>'$.need' as integer) as need, decided_by,
+            case when outcome is not null or gone is not null then decided_at end as decided_at, refused,
+            asked->'$.show' as "show"
+        from passes join shown.executions executions
+            on (executions.tenant, executions.execution) = (passes.tenant, passes.execution)""",
 }
 
 

@@ -1,0 +1,162 @@
+"""What people wait for and are asked, as the views show it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.events import to_json
+from schemas.internal import INTERNAL
+from schemas.records import Json, Late, Result, Transition, encode
+from tests.sinks.test_projection import Views
+from tests.sinks.world import NOW_US, action
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Iterator[Views]:
+    views = Views(tmp_path)
+    yield views
+    views.close()
+
+
+def moment(at: int, kind: str, step: str, verb: str = "approval", **detail: Json) -> Transition:
+    return Transition(NOW_US + at * SECOND, kind, step, verb, detail or None)  # type: ignore[arg-type]
+
+
+def asked(at: int, step: str, occurrence: int = 0, **more: Json) -> Transition:
+    said = {"title": "Ship?", "roles": ["cfo"], "people": [], "need": 2, "until": NOW_US + 99 * SECOND, **more}
+    return moment(at, "requested", step, occurrence=occurrence, **said)
+
+
+def test_an_approval_is_open_until_it_is_decided_and_says_by_whom(views: Views) -> None:
+    views.history("x1", "waiting", asked(0, "ask"), waiting_on="ask", wait_until=NOW_US + 99 * SECOND, started=NOW_US)
+    views.project()
+    (row,) = views.ask("select * from approvals").records()
+    assert row == {
+        "tenant": "acme",
+        "execution": "x1",
+        "flow": "f",
+        "step": "ask",
+        "occurrence": 0,
+        "title": "Ship?",
+        "status": "open",
+        "requested_at": "2026-05-28T20:26:40Z",
+        "until": "2026-05-28T20:28:19Z",
+        "roles": ["cfo"],
+        "people": [],
+        "need": 2,
+        "decided_by": None,
+        "decided_at": None,
+        "refused": 0,
+        "show": None,
+    }
+    assert views.rows("select step, kind, outcome, ended_at from steps") == [["ask", "approval", "waiting", None]]
+    views.history(
+        "x1",
+        "completed",
+        moment(1, "decided", "ask", occurrence=0, outcome="approved", by="ann"),
+        moment(2, "refused", "ask", occurrence=0, outcome="approved", by="ann", why="decided_already"),
+        moment(3, "escalated", "ask", occurrence=0, roles=["cfo", "ceo"], people=["bob"]),
+        moment(4, "decided", "ask", occurrence=0, outcome="approved", by="bob"),
+        moment(4, "completed", "ask", occurrence=0, outcome="approved", by="bob"),
+        started=NOW_US,
+    )
+    views.project()
+    assert views.rows("select status, decided_by, epoch_us(decided_at), refused, roles, people from approvals") == [
+        ["approved", "ann, bob", NOW_US + 4 * SECOND, 1, ["cfo", "ceo"], ["bob"]]
+    ]
+    assert views.rows("select outcome, epoch_us(ended_at) from steps") == [["completed", NOW_US + 4 * SECOND]]
+
+
+def test_passes_of_one_approval_are_rows_of_their_own(views: Views) -> None:
+    views.history(
+        "x1",
+        "waiting",
+        asked(0, "ask", 0),
+        asked(0, "ask", 1),
+        asked(0, "ask", 2),
+        asked(0, "ask", 3),
+        moment(1, "completed", "ask", occurrence=2, outcome="rejected", by="ann"),
+        moment(2, "timed_out", "ask", occurrence=1),
+        moment(2, "completed", "ask", occurrence=1, outcome="approved"),
+        moment(3, "cancelled", "ask", occurrence=3),
+        started=NOW_US,
+    )
+    views.project()
+    assert views.rows("select occurrence, status from approvals order by all") == [
+        [0, "open"],
+        [1, "approved"],
+        [2, "rejected"],
+        [3, "cancelled"],
+    ]
+
+
+def test_an_execution_that_closes_asks_nobody_any_more_and_says_why_it_closes(views: Views) -> None:
+    views.history("x1", "waiting", asked(0, "ask"), started=NOW_US)
+    by_hand = (moment(1, "cancelled", "", "", by="ann"), moment(1, "closing", "", "", code="cancelled"))
+    views.history("x1", "closing", *by_hand, started=NOW_US)
+    undone = moment(2, "failed", "pay", "compensation", code="rejected", message="no")
+    views.history("x1", "closing", undone, waiting_on="pay", started=NOW_US)
+    views.history("x2", "waiting", moment(0, "failed", "pay", "", code="rejected", message="handled"), started=NOW_US)
+    views.project()
+    assert views.rows("select status from approvals") == [["cancelled"]]
+    assert views.rows("select execution, status, error, waiting_on from executions order by 1") == [
+        ["x1", "closing", "cancelled: by ann", "pay"],
+        ["x2", "waiting", None, None],
+    ]
+
+
+def test_an_awaited_action_waits_for_its_answer_and_its_undoing_is_another_step(views: Views) -> None:
+    issued = [Transition(NOW_US, "issued", name, "action", name) for name in ("sent", "asked")]
+    views.history("x1", "waiting", *issued, waiting_on="asked", started=NOW_US)
+    sent = action("sent", "x1", step="sent")
+    views.append("engine-0.db", "actions.http", encode(sent), encode(action("asked", "x1", step="asked", awaited=True)))
+    views.project()
+    steps = "select step, kind, outcome, ended_at is null from steps order by started_at, step, kind"
+    assert views.rows(steps) == [["asked", "action", "waiting", True], ["sent", "action", "issued", False]]
+    views.history(
+        "x1",
+        "closing",
+        moment(1, "answered", "asked", "action", status="delivered", attempts=1),
+        moment(1, "completed", "asked", "action", id=7),
+        moment(2, "refused", "asked", "operator", command="skip", why="done"),
+        Transition(NOW_US + 3 * SECOND, "issued", "asked", "compensation", "undo"),
+        started=NOW_US,
+    )
+    views.project()
+    assert views.rows(steps) == [
+        ["asked", "action", "completed", False],
+        ["sent", "action", "issued", False],
+        ["asked", "compensation", "waiting", True],
+    ]
+
+
+def test_a_cancelled_command_is_shown_as_such(views: Views) -> None:
+    views.append("engine-0.db", "actions.http", encode(action("a1", "x1", awaited=True)))
+    fields = {"flow": "f", "step": "s", "type": "t", "connector": "http", "tenant": "acme", "execution": "x1"}
+    result = Result(action="a1", status="cancelled", attempts=0, at=NOW_US, wall=NOW_US, code="cancelled", **fields)
+    views.append("dispatcher-0.db", "results", encode(result))
+    views.project()
+    assert views.rows("select action, status, delivered_at, attempts from actions") == [["a1", "cancelled", None, 0]]
+
+
+def test_late_events_are_rows(views: Views) -> None:
+    late = Late(tenant="acme", flow="velocity", event="e1", time=NOW_US - SECOND, appended_at=NOW_US, key="C7")
+    views.append("engine-0.db", "late", encode(late), b"{")
+    views.project()
+    assert views.rows("select tenant, flow, event, epoch_us(time), epoch_us(appended_at), key from late_events") == [
+        ["acme", "velocity", "e1", NOW_US - SECOND, NOW_US, "C7"]
+    ]
+    assert views.rows("select topic, reason from dead_letters") == [["late", "wrong-schema"]]
+    assert views.rows("select count(*) from late_events", tenant="zeta") == [[0]]
+
+
+def test_events_that_the_engine_says_are_events(views: Views) -> None:
+    contract = INTERNAL["flow.ended"]
+    data = {"flow": "f", "version": "v", "status": "completed", "execution": "x1", "code": None, "output": {"n": 1}}
+    event = {"id": "e1", "source": "/flows/f", "tenant": "acme", "time": NOW_US, "data": data}
+    views.append("engine-0.db", contract.topic, to_json(contract, event))
+    views.project()
+    assert views.rows("select type, topic, data->>'$.status' from events") == [["flow.ended", "flows.events", "completed"]]
