@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from flows.deployed_flows import DeployedFlows
 from flows.language.check_policy import CompiledPolicy
 from flows.language.definitions import Definitions, flow_records, load_definitions, policy_control
 from infra.clock import SystemClock
@@ -128,7 +129,8 @@ def control_end(home: Path) -> int:
 def check_files(paths: Sequence[Path], home: Path) -> Definitions:
     """Check files together, against what is deployed in a home."""
     known = in_force(home)
-    return load_definitions(paths, known.registry.contracts().values(), known.actions(), known_policies=known.policies())
+    contracts, flows = known.registry.contracts().values(), DeployedFlows(home, known.values)
+    return load_definitions(paths, contracts, known.actions(), flows, known.policies())
 
 
 def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str | None = None) -> Deployment:

@@ -95,7 +95,7 @@ def test_inputs_of_a_call_are_checked() -> None:
     assert told(CALLER.replace("id: '{{ a.id }}'", "n: '{{ a.id }}', m: 1"), CALLEE) == [
         "0.yaml:4:49: error[missing-key]: flow 'callee' needs 'id' (string); add it to with",
         "0.yaml:4:57: error[type-mismatch]: 'a.id' is a string; an int is wanted here",
-        "0.yaml:4:66: error[unknown-field]: flow 'callee' takes no 'm' (id, n)",
+        "0.yaml:4:67: error[unknown-field]: flow 'callee' takes no 'm' (id, n)",
     ]
 
 
