@@ -237,8 +237,8 @@ def _within_clock(parts: Sequence[_Part], turn: _Turn, rules: DecodeRules) -> li
 
     Wall time is that of the append: whoever reads a record, and whenever, judges it alike.
     """
-    if not parts:
-        return []
+    if not parts or rules.ahead == "keep":
+        return list(parts)
     rows = np.concatenate([part.frame.get_column(ROW).to_numpy() for part in parts]).astype(np.int64)
     times = np.concatenate([part.frame.get_column("time").to_numpy() for part in parts])
     if rules.clock == "wall":

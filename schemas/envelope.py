@@ -43,6 +43,7 @@ class DecodeRules:
     now_us: int
     clock: Literal["wall", "events"] = "wall"
     default_tenant: str | None = None
+    ahead: Literal["refuse", "keep"] = "refuse"  # keep: what is ahead of the clock is somebody else's to judge
 
 
 def filled(frame: pl.DataFrame, appended_us: NDArray[np.int64], event: str, rules: DecodeRules) -> pl.DataFrame:

@@ -11,8 +11,10 @@ from typing import Final
 import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from schemas.decode import Decoded, EventFrame
+from schemas.envelope import ahead_of_events
 from schemas.events import json_value
 from schemas.frames import ROW
 from schemas.ports import Chunk
@@ -21,12 +23,27 @@ from sinks.projection.columns import TIME
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-def event_rows(decoded: Decoded, chunks: Sequence[Chunk]) -> pl.DataFrame | None:
-    """Give the rows of all good events of a poll, by rising place; None where there is none. `chunks` are what was decoded."""
+def event_rows(decoded: Decoded, chunks: Sequence[Chunk], doubtful: NDArray[np.int64]) -> pl.DataFrame | None:
+    """Give the rows of all good events of a poll, by rising place; None where there is none. `chunks` are what was decoded.
+
+    `doubtful` are those that count only where the engine has not set them aside.
+    """
     if not decoded.frames:
         return None
     found = pl.concat([_typed(events) for events in decoded.frames]).sort(ROW)
-    return found.with_columns(_places(chunks, found.get_column(ROW).to_numpy())).drop(ROW)
+    rows = found.get_column(ROW).to_numpy()
+    return found.with_columns(*_places(chunks, rows), pl.Series("doubtful", np.isin(rows, doubtful))).drop(ROW)
+
+
+def ahead_of(decoded: Decoded, now_us: int) -> tuple[NDArray[np.int64], int]:
+    """Give the rows that are too far ahead of an event clock that starts at `now_us`, and the clock behind all others."""
+    if not decoded.frames:
+        return np.empty(0, np.int64), now_us
+    rows = np.concatenate([events.frame.get_column(ROW).to_numpy() for events in decoded.frames]).astype(np.int64)
+    times = np.concatenate([events.frame.get_column("time").to_numpy() for events in decoded.frames])
+    ahead = ahead_of_events(rows, times, now_us)
+    near = times[~np.isin(rows, ahead)]
+    return ahead, max(now_us, int(np.max(near)) if len(near) else 0)
 
 
 def _typed(events: EventFrame) -> pl.DataFrame:

@@ -13,9 +13,11 @@ from itertools import groupby
 from typing import Final, Literal, Protocol
 
 import msgspec
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from schemas.decode import DecodeRules, decode
+from schemas.decode import Decoded, DecodeRules, decode
 from schemas.errors import InvalidInput
 from schemas.ports import Chunk, Clock, PlacedReader, Slot
 from schemas.records import Control, DeadLetter
@@ -32,7 +34,7 @@ from sinks.projection.columns import (
     result_frames,
     unreadable_frame,
 )
-from sinks.projection.event_columns import event_rows
+from sinks.projection.event_columns import ahead_of, event_rows
 from sinks.projection.tables import DEAD_LETTERS as LETTERS_TABLE
 from sinks.projection.tables import EVENTS
 from sinks.projection.topics_read import kind as kind_of
@@ -196,14 +198,25 @@ class Projector:
                 for chunk in together:
                     self._apply(chunk.records)
                 continue
-            now_us = self._clock.now_us() if self._settings.clock == "wall" else event_time_us
-            decoded = decode(together, self._registry, DecodeRules(now_us, self._settings.clock, self._settings.default_tenant))
-            times = [int(events.frame.get_column("time").max()) for events in decoded.frames]  # type: ignore[arg-type]
-            event_time_us = max([event_time_us, *times])
-            rows = event_rows(decoded, together)
+            decoded, doubtful, event_time_us = self._judged(together, event_time_us)
+            rows = event_rows(decoded, together, doubtful)
             if rows is not None:
                 found.append(rows)
         return found, event_time_us
+
+    def _judged(self, chunks: Sequence[Chunk], event_time_us: int) -> tuple[Decoded, NDArray[np.int64], int]:
+        """Decode; give the rows that are the engine's to judge, and the highest event time of the others.
+
+        The engine's event clock is never behind the events read here, and a timer may have brought it further: what is far
+        ahead of these it may have taken all the same. Its dead letters say.
+        """
+        keep, wall = DecodeRules(event_time_us, "events", self._settings.default_tenant, "keep"), self._clock.now_us()
+        if self._settings.clock == "wall":
+            decoded = decode(chunks, self._registry, replace(keep, now_us=wall, clock="wall", ahead="refuse"))
+            return decoded, np.empty(0, np.int64), max(event_time_us, _highest(decoded))
+        decoded = decode(chunks, self._registry, keep)
+        doubtful, event_time_us = ahead_of(decoded, event_time_us)
+        return decoded, doubtful, event_time_us
 
     def _apply(self, records: Sequence[bytes]) -> None:
         """Take control records in; one that cannot be read is the engine's to set aside."""
@@ -213,6 +226,10 @@ class Projector:
                 self._registry.apply(control.key, control.value)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput, ValueError):
                 continue
+
+
+def _highest(decoded: Decoded) -> int:
+    return max((int(events.frame.get_column("time").max()) for events in decoded.frames), default=0)  # type: ignore[arg-type]
 
 
 def _as_of(progress: Progress, as_of_us: int) -> Progress:

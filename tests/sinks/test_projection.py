@@ -357,6 +357,36 @@ def test_values_of_every_kind_become_json(two_tenants: Views) -> None:
     )
 
 
+def test_what_is_far_ahead_of_the_event_clock_is_shown_unless_the_engine_set_it_aside(views: Views) -> None:
+    """A timer may have brought the engine's clock further than the events alone: its verdict is the one that holds."""
+    year_us = 366 * 86_400_000_000
+    late, later = NOW_US + 2 * year_us, NOW_US + 4 * year_us
+    views.avro(views.event("now"), {**views.event("refused"), "time": late}, {**views.event("taken"), "time": late})
+    views.avro(*({**views.event(f"after-{at}"), "time": time} for at, time in enumerate((late, later, NOW_US))))
+    verdicts = [(1, "bad-time"), (4, "bad-time")]
+    for position, reason in verdicts:
+        letter = DeadLetter(
+            kind="event",
+            tenant="acme",
+            source="ingress.db",
+            topic="crm.events",
+            partition=0,
+            position=position,
+            reason=reason,
+            detail="",
+            payload=b"",
+            at=NOW_US,
+        )
+        views.append("engine-0.db", "dead_letters", encode(letter))
+    file = ViewsFile(views.home / FILE)
+    projector = build_projector(views.home, file, ProjectorSettings("events"), views.clock)
+    while projector.step():
+        pass
+    assert file.progress().event_time_us == NOW_US
+    file.close()
+    assert views.rows("select event from events order by position") == [["now"], ["taken"], ["after-0"], ["after-2"]]
+
+
 def test_without_views_a_query_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="millrace up"):
         QueryClient(tmp_path, HandClock()).ask(Question("select 1"))
