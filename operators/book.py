@@ -11,7 +11,7 @@ from operators.advance import Advanced, Moment, meet, retract
 from operators.emit import event_too_many_hops, flow_ended, too_many_hops
 from operators.live import Live
 from operators.met_parts import part_of, reads_of
-from operators.pending import ChildEnd, ChildGone, ChildStart, Pending
+from operators.pending import ChildEnd, ChildGone, ChildStart, Pending, see
 from operators.recall import remembered
 from schemas.commands import Command
 from schemas.effects import Emitted, Ended, MetEvent, Waiting
@@ -129,6 +129,9 @@ def _open(pending: Pending, live: Live, opened: list[Waiting], now_us: int) -> N
 
 def _look_back(pending: Pending, live: Live, opened: tuple[Wait, Waiting], now_us: int) -> None:
     wait, one = opened
-    for event in remembered(pending, one):
-        if not pending.waits.stands(wait[:3]) or meet_open(pending, live, wait, event, now_us):
+    for row, event in remembered(pending, one):
+        if not pending.waits.stands(wait[:3]):
+            return
+        if meet_open(pending, live, wait, event, now_us):
+            see(pending, event.key, live.tenant, row)
             return

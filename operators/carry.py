@@ -22,7 +22,8 @@ from operators.emit import call_too_many_hops
 from operators.execution import Cause
 from operators.incoming import Arrived, Candidate, Input
 from operators.live import Live, loaded, shard_of_tenant
-from operators.pending import ChildEnd, ChildGone, ChildStart, Pending
+from operators.pending import ChildEnd, ChildGone, ChildStart, Pending, see
+from operators.recall import is_new
 from operators.start_inputs import BadInputs, input_env
 from schemas.effects import Called, Ended
 from schemas.ids import event_key, execution_id
@@ -73,7 +74,7 @@ def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> No
     """Let an event meet a wait, if it is still open and the event fits."""
     wait, arrived, at = what
     key = arrived.events[at]
-    if not pending.waits.stands(wait[:3]) or pending.seen_now.get(key, row) != row or key in pending.reads.seen:
+    if not pending.waits.stands(wait[:3]) or not is_new(pending, key, row):
         return
     live = live_of(pending, wait.execution)
     if live is None or live.state is None:
@@ -104,13 +105,6 @@ def give(pending: Pending, one: Input) -> None:
             advanced = command(moment, record)
     book(pending, live, advanced, one.now_us)
     _settle(pending)
-
-
-def see(pending: Pending, key: bytes, tenant: str, row: int) -> None:
-    """Remember that an event had an effect, at this row and no other."""
-    if key not in pending.seen_now:
-        pending.seen_now[key] = row
-        pending.seen[shard_of_tenant(tenant)].append(key)
 
 
 def live_of(pending: Pending, row: int) -> Live | None:

@@ -47,7 +47,7 @@ def emit(lives: Iterable[Live], said: Emission, connector: Connector, partitions
             topic = topics[served] = actions_topic(connector(*served))
         records[topic, shard % partitions].append(command.record())
     for live, event in said.events:
-        records[event.topic, live.shard % partitions].append(_event_record(live.tenant, event))
+        records[event.topic, live.shard % partitions].append(event_record(live.tenant, event))
     for shard, cancel in said.cancels:
         records[CANCELS, shard % partitions].append(encode(cancel))
     for live in lives:
@@ -92,7 +92,7 @@ def too_many_hops(command: Command, at_us: int) -> DeadLetter:
 
 def event_too_many_hops(tenant: str, event: Emitted, at_us: int) -> DeadLetter:
     """Set an event aside that has come too far."""
-    return _hops(tenant, event.hops, f"the event {event.type} {event.id}", _event_record(tenant, event), at_us)
+    return _hops(tenant, event.hops, f"the event {event.type} {event.id}", event_record(tenant, event), at_us)
 
 
 def call_too_many_hops(live: Live, flow: str, hops: int, at_us: int) -> DeadLetter:
@@ -117,7 +117,8 @@ def _hops(tenant: str, hops: int, what: str, payload: bytes, at_us: int, action:
     )
 
 
-def _event_record(tenant: str, event: Emitted) -> bytes:
+def event_record(tenant: str, event: Emitted) -> bytes:
+    """Write an event of ours as structured CloudEvents JSON."""
     said = {
         "specversion": "1.0",
         "id": event.id,

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from operators.advance import Runnable
 from operators.emit import Emission
 from operators.incoming import Arrivals, Candidate, Input
-from operators.live import Live
+from operators.live import Live, shard_of_tenant
 from operators.times import Times
 from schemas.effects import Abandoned, Called, Ended
 from schemas.ids import LIVE
@@ -187,3 +187,10 @@ class Pending:
     queue: deque[ChildStart | ChildEnd | ChildGone] = field(default_factory=deque)
     reach: int = 0  # the first row that can meet a wait opened now
     number: int = 0
+
+
+def see(pending: Pending, key: bytes, tenant: str, row: int) -> None:
+    """Remember that an event had an effect, at this row and no other."""
+    if key not in pending.seen_now:
+        pending.seen_now[key] = row
+        pending.seen[shard_of_tenant(tenant)].append(key)

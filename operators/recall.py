@@ -12,34 +12,39 @@ from typing import Any, Final
 
 import msgspec
 
-from operators.pending import Batch, Pending
+from operators.pending import Pending
 from schemas.effects import MetEvent, Waiting
 from schemas.ports import Remembered
 
 _DECIMAL: Final = 1
+EARLIER: Final = -1  # the row of an event of an earlier turn
 
 
-def remember(batch: Batch) -> list[Remembered]:
+def remember(pending: Pending) -> list[Remembered]:
     """Give what is kept of a turn."""
+    batch = pending.batch
     kept: list[Remembered] = []
     for arrived in batch.arrivals.all if batch.last else ():  # parts of a turn look back into all of its rows
-        if not arrived.look_back:
-            continue
-        for at, keys in enumerate(arrived.keys):
+        for at, keys in enumerate(arrived.keys) if arrived.look_back else ():
             wanted = [key for key in keys if key in arrived.look_back]
-            if wanted:
+            if wanted and is_new(pending, arrived.events[at], arrived.rows[at]):
                 event = pack_event(arrived.event(at))
                 kept.extend(Remembered(key, arrived.nows[at], batch.first_row + arrived.rows[at], event) for key in wanted)
     return kept
 
 
-def remembered(pending: Pending, waiting: Waiting) -> Iterator[MetEvent]:
-    """Give the events that came before a wait was opened, since its time, the latest first."""
+def remembered(pending: Pending, waiting: Waiting) -> Iterator[tuple[int, MetEvent]]:
+    """Give (row, event) of what came before a wait was opened, since its time, the latest first."""
     for row, arrived, at in reversed(pending.batch.arrivals.of(waiting.key)):
-        if row < pending.reach and arrived.nows[at] >= waiting.since_us:
-            yield arrived.event(at)
+        if row < pending.reach and arrived.nows[at] >= waiting.since_us and is_new(pending, arrived.events[at], row):
+            yield row, arrived.event(at)
     for one in pending.reads.world.remembered(waiting.key, waiting.since_us):
-        yield unpack_event(one.event)
+        yield EARLIER, unpack_event(one.event)
+
+
+def is_new(pending: Pending, key: bytes, row: int) -> bool:
+    """Tell whether an event has had no effect at an earlier place: else this is a duplicate."""
+    return key not in pending.reads.seen and pending.seen_now.get(key, row) == row
 
 
 def pack_event(event: MetEvent) -> bytes:

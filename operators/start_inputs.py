@@ -28,7 +28,7 @@ def input_env(program: Program, inputs: Any, trigger: Manual | None) -> tuple[di
         read = {} if program.inputs is None else literal_value({} if inputs is None else inputs, program.inputs)
     except ExpressionError as error:
         raise BadInputs(str(error)) from error
-    env = {key: _at(read, key) for key, _ in program.reads}
+    env = {key: _at(read, key) for key, _ in program.reads} | _flat(read)
     if trigger is None or trigger.id is None:
         return env, ""
     name = key_text(_row(trigger.id)({**env, **_flat(read)}))

@@ -17,7 +17,7 @@ from operators.emit import Emission, emit
 from operators.incoming import STARTS
 from operators.live import changed_row, new_row
 from operators.pending import Batch, Pending, Reads, TurnResult
-from operators.recall import remember
+from operators.recall import is_new, remember
 from operators.times import Until
 from schemas.errors import BrokenInvariant
 from schemas.ports import Wait
@@ -34,7 +34,7 @@ def begin(batch: Batch, reads: Reads) -> Pending:
     _plan(pending)
     for candidate in batch.candidates:
         _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us))
-        if pending.seen_now.get(candidate.key, candidate.row) != candidate.row or candidate.key in reads.seen:
+        if not is_new(pending, candidate.key, candidate.row):
             continue
         pending.reach = candidate.row + 1
         (start_candidate if candidate.watch == STARTS else start_watch)(pending, candidate)
@@ -63,7 +63,7 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
         deadlines_gone=list(pending.deadlines.gone),
         waits_set=list(pending.waits.made.values()),
         waits_gone=[Wait(*place) for place in pending.waits.gone],
-        remembered=remember(pending.batch),
+        remembered=remember(pending),
         discarded=[live.row for live in touched if live.status == "discarded" and not live.is_new],
     )
 
