@@ -281,7 +281,11 @@ def _join(value: Json) -> str:
 _StepList = Annotated[Many[Step], Tag("steps:list"), Field(min_length=1)]
 Steps = TypeAliasType(
     "Steps",
-    Annotated[Annotated[Literal["continue"], Tag("steps:word")] | Annotated[Many[Step], Tag("steps:list")], Discriminator(_way)],
+    Annotated[
+        Annotated[Literal["continue"], Tag("steps:word"), Field(json_schema_extra=LITERAL)]
+        | Annotated[Many[Step], Tag("steps:list")],
+        Discriminator(_way),
+    ],
 )
 OnError = TypeAliasType(
     "OnError",

@@ -110,19 +110,19 @@ _DOTTED: Final = "write at least two such words joined by dots, as deal.closed"
 Name = Annotated[
     Json,
     AfterValidator(_name("a name", _NAME, _LOWER)),
-    WithJsonSchema({"type": "string", "pattern": NAME_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": NAME_PATTERN, **LITERAL}),
     Field(json_schema_extra=LITERAL),
 ]
 EventName = Annotated[
     Json,
     AfterValidator(_name("an event type", _EVENT, _DOTTED)),
-    WithJsonSchema({"type": "string", "pattern": EVENT_PATTERN}),
+    WithJsonSchema({"type": "string", "pattern": EVENT_PATTERN, **LITERAL}),
     Field(json_schema_extra=LITERAL),
 ]
 Tenant = Annotated[
     Json,
     AfterValidator(_tenant),
-    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TENANT_BYTES_MAX}),
+    WithJsonSchema({"type": "string", "minLength": 1, "maxLength": TENANT_BYTES_MAX, **LITERAL}),
     Field(json_schema_extra=LITERAL),
 ]
 ScalarExpression = Annotated[

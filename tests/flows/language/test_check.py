@@ -7,7 +7,6 @@ from __future__ import annotations
 import pytest
 
 from flows.language.definitions import Source, check_sources
-from schemas.flow.json_schema import json_schema
 
 CONTRACTS = """\
 event: deal.closed
@@ -322,12 +321,6 @@ def test_the_short_form_of_a_condition_means_what_its_expression_means() -> None
         )
         assert one[0].program == two[0].program, short
         assert one[0].version == two[0].version, short
-
-
-def test_the_json_schema_comes_from_the_models_and_marks_each_sort() -> None:
-    text = str(json_schema())
-    for sort in ("literal", "expression", "data"):
-        assert f"'x-sort': '{sort}'" in text
 
 
 def test_steps_that_nest_too_deep_are_refused_by_the_limit() -> None:
