@@ -215,7 +215,7 @@ def test_state_empties_after_its_time(seed: int) -> None:
         connection = open_reader(machine.home / ENGINE_FILE)
         try:
             live = list(rows(connection, "select row from executions where state is not null"))
-            timers = list(rows(connection, "select due_us from timers"))
+            timers = [one for table in ("timers", "deadlines", "waits") for one in rows(connection, f"select * from {table}")]
             oldest = list(rows(connection, "select at_us from seen where at_us <= ?", (ended_us,)))
         finally:
             connection.close()

@@ -92,7 +92,8 @@ def executions_and_timers(home: Path) -> tuple[list[ExecutionRow], list[tuple[in
         executions = [ExecutionRow._make((*row[1:6], row[0], bool(row[6]))) for row in rows(connection, query)]
         timers = [
             (int(due), int(row), int(token))
-            for due, row, token in rows(connection, "select due_us, execution, token from timers")
+            for table in ("timers", "deadlines")
+            for due, row, token in rows(connection, f"select due_us, execution, token from {table}")
         ]
     finally:
         connection.close()
