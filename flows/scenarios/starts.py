@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from flows.versions.graph import read_by
 from operators.advance import Runnable
 from operators.execution import Cause
 from schemas.decode import EventFrame, key_rows
 from schemas.effects import Ended
 from schemas.expression.rows import compile_row
+from schemas.expression.template import template_keys
 from schemas.expression.tree import Tree
 from schemas.expression.walk import keys
 from schemas.program import After, EventTrigger, Program
@@ -34,12 +36,11 @@ class Event(NamedTuple):
         return found
 
 
-def fitting(program: Program, event: Event, policies: Mapping[str, Any]) -> tuple[int, EventTrigger] | None:
-    """Give the first trigger of a program that an event meets, with its place."""
+def fitting(program: Program, event: Event, policies: Mapping[str, Any]) -> Iterator[tuple[int, EventTrigger]]:
+    """Give the triggers of a program that an event fits, with their places."""
     for place, trigger in enumerate(program.triggers):
         if isinstance(trigger, EventTrigger) and trigger.event == event.frame.type and holds(trigger.condition, event, policies):
-            return place, trigger
-    return None
+            yield place, trigger
 
 
 def holds(condition: Tree | None, event: Event, policies: Mapping[str, Any]) -> bool:
@@ -55,26 +56,25 @@ def start_env(runnable: Runnable, event: Event, name: str, more: Mapping[str, An
     return {**event.env(wanted), **({"trigger.name": name} if name else {}), **{key: more[key] for key in more if key in wanted}}
 
 
-def after_env(program: Program, ended: Mapping[str, Ended]) -> dict[str, Any]:
-    """Give what a program reads of the flows after whose end it starts: `after.extract.output.rows`."""
-    env: dict[str, Any] = {}
-    for key, _ in program.reads:
-        first, *path = key.split(".")
-        if first == "after":
-            env[key] = _at({name: {"output": one.output, "status": one.status} for name, one in ended.items()}, path)
-    return env
+def after_keys(runnable: Runnable) -> frozenset[str]:
+    """Name what a program reads of the flows after whose end it starts: `after.extract.output.rows`."""
+    found = {key for step in runnable.program.steps for key in read_by(step)}
+    output = template_keys(runnable.program.output) if runnable.program.output is not None else frozenset[str]()
+    return frozenset(key for key in found | output if key.startswith("after."))
+
+
+def ended_env(wanted: Iterable[str], ended: Mapping[str, Ended]) -> dict[str, Any]:
+    """Give the values of `after.<flow>...` by key."""
+    known = {name: {"output": one.output, "status": one.status} for name, one in ended.items()}
+    return {key: _at(known, key.split(".")[1:]) for key in wanted if key.startswith("after.")}
 
 
 def after_key(trigger: After, ended: Mapping[str, Ended], cause: Cause) -> Any:
     """Give the value by which ends belong together."""
     if trigger.key is None:
         return cause.correlationid
-    env: dict[str, Any] = {"event.correlationid": cause.correlationid, "event.id": cause.event}
-    for key in keys(trigger.key):
-        first, *path = key.split(".")
-        if first == "after":
-            env[key] = _at({name: {"output": one.output, "status": one.status} for name, one in ended.items()}, path)
-    return compile_row(trigger.key)(env)
+    envelope = {"event.correlationid": cause.correlationid, "event.id": cause.event}
+    return compile_row(trigger.key)({**envelope, **ended_env(keys(trigger.key), ended)})
 
 
 def _at(value: Any, path: list[str]) -> Any:

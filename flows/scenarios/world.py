@@ -8,7 +8,7 @@ A delay ends when the clock reaches it; a deadline passes behind what comes at t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
@@ -20,7 +20,8 @@ import numpy as np
 from flows.engine.arrivals import arrived_in
 from flows.scenarios.outside import Due, Outside, withdrawn
 from flows.scenarios.record import Execution, child_id
-from flows.scenarios.starts import Event, after_env, after_key, fitting, start_env
+from flows.scenarios.starts import Event, after_key, after_keys, ended_env, fitting, start_env
+from flows.scenarios.windows import Verdict, WindowBook, window_keys
 from operators.advance import Advanced, Runnable, answer, child_ended, command, decide, fire, meet, retract, start, watch
 from operators.execution import Cause
 from operators.incoming import Arrived
@@ -29,12 +30,13 @@ from operators.start_inputs import input_env
 from operators.wait_shapes import WaitShapes
 from schemas.effects import Abandoned, Called, Emitted, Ended, MetEvent, Waiting
 from schemas.ids import LIVE, execution_id
-from schemas.program import Absence, After, Call, Program
+from schemas.program import Absence, After, Call, Program, Window
 from schemas.program import Sequence as Watched
 from schemas.records import Action, Decision, Json, OperatorCommand
 
 INPUTS_MAX: Final = 100_000  # of one story
 DELAYS: Final = ("delay", "notice")
+Start = Callable[[Mapping[str, Any]], None]  # starts an execution with the measures of its window
 
 
 _actions: Final = msgspec.json.Decoder(Action, float_hook=Decimal)  # parameters keep their digits
@@ -73,6 +75,7 @@ class World:
     _by_id: dict[str, Execution] = field(default_factory=dict)
     _after: dict[Any, dict[str, Ended]] = field(default_factory=dict)
     _said: deque[Emitted] = field(default_factory=deque)
+    _windows: dict[tuple[str, int], WindowBook] = field(default_factory=dict)
     _inputs: int = 0
 
     def __post_init__(self) -> None:
@@ -92,22 +95,29 @@ class World:
         self.now_us = max(self.now_us, until_us)
 
     def _first(self, until_us: int, *, deadlines: bool) -> tuple[int, Callable[[], None]] | None:
-        """Give what comes first: at one time results, then delays, then deadlines; then in order of start and token."""
-        found: list[tuple[int, int, int, int, Callable[[], None]]] = []
+        """Give what comes first: at one time results, delays, deadlines, windows; then in order of start and token."""
+        first = min(self._coming(until_us, deadlines=deadlines), key=lambda item: item[:4], default=None)
+        if first is None:
+            return None
+        self._count()
+        return first[0], first[4]
+
+    def _coming(self, until_us: int, *, deadlines: bool) -> Iterator[tuple[int, int, int, int, Callable[[], None]]]:
         for number, (identity, due) in enumerate(self._due.items()):
             if due.at_us <= until_us:
-                found.append((due.at_us, 0, number, 0, partial(self._answer, identity)))
+                yield due.at_us, 0, number, 0, partial(self._answer, identity)
         for one in self.executions:
             for parked in one.parked():
                 delay = parked.kind in DELAYS
                 if parked.due_us < until_us or (parked.due_us == until_us and (delay or deadlines)):
-                    fired = partial(self._fire, one, parked.token)
-                    found.append((parked.due_us, 1 if delay else 2, one.row, parked.token, fired))
-        if not found:
-            return None
-        self._count()
-        at_us, *_, action = min(found, key=lambda item: item[:4])
-        return at_us, action
+                    yield parked.due_us, 1 if delay else 2, one.row, parked.token, partial(self._fire, one, parked.token)
+        for number, book in enumerate(self._windows.values()):
+            over_us = book.due_us()
+            if over_us is not None and over_us <= until_us:
+                yield over_us, 3, number, 0, partial(self._pass_window, book, over_us)
+
+    def _pass_window(self, book: WindowBook, over_us: int) -> None:
+        self._decided(book.pass_clock(max(over_us, self.now_us)))
 
     def _fire(self, one: Execution, token: int) -> None:
         self._book(one, fire(self._moment(one), token))
@@ -185,25 +195,47 @@ class World:
     # --- starts
 
     def _start_by(self, runnable: Runnable, event: Event) -> bool:
+        """Start a flow by the first trigger that an event fits; windows, absences and sequences take it in, each for itself."""
         program = runnable.program
         if program.tenants and self.tenant not in program.tenants:
             return False
         policies = self.policies.values(self.tenant, program.policies, self.now_us)
-        found = fitting(program, event, policies)
-        if found is None:
-            return False
-        place, trigger = found
-        env = start_env(runnable, event, trigger.name, {})
-        one = self._born(runnable, event.cause, event.key)
-        if isinstance(trigger.detail, Absence | Watched):
-            self._book(one, watch(self._moment(one), event.cause, env, place))
-        else:
-            self._start(one, env)
-        return True
+        found = list(fitting(program, event, policies))
+        for place, trigger in found:
+            if isinstance(trigger.detail, Window):
+                begin = partial(self._start_window, runnable, trigger.name, event)
+                env = {**event.env(window_keys(trigger.detail)), **policies}
+                self._take_in((program.flow, place), trigger.detail, (begin, env), event.envelope["time"])
+            elif isinstance(trigger.detail, Absence | Watched):
+                one = self._born(runnable, event.cause, event.key + place.to_bytes(2))
+                env = start_env(runnable, event, trigger.name, {})
+                self._book(one, watch(self._moment(one), event.cause, env, place))
+        plain = next((trigger for _, trigger in found if trigger.detail is None), None)
+        if plain is not None:
+            self._start(self._born(runnable, event.cause, event.key), start_env(runnable, event, plain.name, {}))
+        return bool(found)
+
+    def _take_in(self, place: tuple[str, int], window: Window, what: tuple[Start, Mapping[str, Any]], time_us: int) -> None:
+        """Give a window an event by its values; what it decides now or later starts by `what`'s function with the measures."""
+        book = self._windows.setdefault(place, WindowBook(window))
+        begin, env = what
+        self._decided(book.take(begin, env, time_us, self.now_us))
+
+    def _decided(self, verdicts: Iterable[Verdict]) -> None:
+        for begin, measures in list(verdicts):
+            begin(measures)
+
+    def _start_window(self, runnable: Runnable, trigger: str, event: Event, measures: Mapping[str, Any]) -> None:
+        key = event.key + b"window"
+        if self._identity(runnable, event.cause, key).hex() not in self._by_id:
+            env = start_env(runnable, event, trigger, {})
+            self._start(self._born(runnable, event.cause, key), {**env, **measures})
+
+    def _identity(self, runnable: Runnable, cause: Cause, key: bytes) -> bytes:
+        return execution_id(LIVE, self.tenant, runnable.program.flow, key, cause.time_us)
 
     def _born(self, runnable: Runnable, cause: Cause, key: bytes) -> Execution:
-        identity = execution_id(LIVE, self.tenant, runnable.program.flow, key, cause.time_us)
-        return self._new(runnable, cause, identity)
+        return self._new(runnable, cause, self._identity(runnable, cause, key))
 
     def _new(self, runnable: Runnable, cause: Cause, identity: bytes) -> Execution:
         one = Execution(len(self.executions), self.tenant, identity, runnable, cause, self.now_us)
@@ -297,19 +329,33 @@ class World:
             parent, token = one.caller
             self._book(parent, child_ended(self._moment(parent), token, ended))
         for runnable in self.runnables:
-            for trigger in runnable.program.triggers:
+            for place, trigger in enumerate(runnable.program.triggers):
                 if isinstance(trigger, After) and one.flow in trigger.flows and trigger.status in ("any", ended.status):
-                    self._start_after(runnable, trigger, one, ended)
+                    self._follow(runnable, place, one, ended)
 
-    def _start_after(self, runnable: Runnable, trigger: After, one: Execution, ended: Ended) -> None:
+    def _follow(self, runnable: Runnable, place: int, one: Execution, ended: Ended) -> None:
+        """Start a flow after another, or after all that it waits for, or let its window decide."""
+        trigger = runnable.program.triggers[place]
+        assert isinstance(trigger, After)
         together = {one.flow: ended}
         if trigger.join == "all" and len(trigger.flows) > 1:
-            place = (runnable.program.flow, trigger.name, after_key(trigger, together, one.cause))
-            together = self._after.setdefault(place, {})
+            key = (runnable.program.flow, place, after_key(trigger, together, one.cause))
+            together = self._after.setdefault(key, {})
             together[one.flow] = ended
             if set(together) != set(trigger.flows):
                 return
-            del self._after[place]
+            del self._after[key]
+        begin = partial(self._start_after, runnable, trigger.name, one, together)
+        if trigger.window is None:
+            begin({})
+            return
+        env = ended_env(window_keys(trigger.window), together)
+        self._take_in((runnable.program.flow, place), trigger.window, (begin, env), self.now_us)
+
+    def _start_after(
+        self, runnable: Runnable, name: str, one: Execution, together: Mapping[str, Ended], measures: Mapping[str, Any]
+    ) -> None:
         cause = Cause(one.id.hex(), f"/flows/{one.flow}", self.now_us, one.cause.correlationid, one.cause.hops + 1)
-        more = {"trigger.name": trigger.name, **after_env(runnable.program, together)}
-        self._start(self._born(runnable, cause, one.id), more)
+        env = ended_env(after_keys(runnable), together)
+        more = {"trigger.name": name} if name else {}
+        self._start(self._born(runnable, cause, one.id), {**env, **measures, **more})
