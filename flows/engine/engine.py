@@ -6,7 +6,7 @@ repeats no command. Duplicates are dropped by event key within the window, and b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -67,6 +67,10 @@ class Counts(NamedTuple):
     dead_letters: int = 0
 
 
+class Stopped(Exception):
+    """The engine was asked to stop between two transactions of a turn; what is committed stays, the next start goes on there."""
+
+
 class Engine:
     """One engine process's work, without a loop: `step`, or the stages one by one."""
 
@@ -92,6 +96,7 @@ class Engine:
         self._open_actions = meta.open_actions
         self._positions = dict(meta.positions)
         self.counts = Counts()
+        self.between: Callable[[], bool] = lambda: True  # asked between the transactions of one turn whether to go on
         self._world = EngineWorld(ports.store, self._deployed)
         restore_catalogue(ports.controls, self._positions, self._registry, self._deployed)
         restore_shapes(ports.store, self._deployed.shapes)
@@ -190,7 +195,10 @@ class Engine:
         return join_turn(work, self._deployed, self._world.runnable)
 
     def advance(self, work: JoinedWork) -> Done:
-        """Advance and commit; what falls due in masses goes in transactions of its own, in its place among the rows."""
+        """Advance and commit; what falls due in masses goes in transactions of its own, in its place among the rows.
+
+        Raises Stopped between two of these where the process shall stop.
+        """
         decoded = work.decoded
         dead = [*decoded.dead, *self._refused]
         self._refused = []
@@ -203,6 +211,7 @@ class Engine:
                 self._commit(result, part.times.now_us, decoded.taken.positions, decoded.outcomes)
             else:
                 self._commit(result, part.times.now_us, {}, 0)
+                self._go_on()
         rows = sum(segment.decoded.rows for segment in decoded.segments)
         done = Done(self._turn, rows, started, actions, len(dead))
         self._in_flight, self._started = False, done.started
@@ -210,6 +219,11 @@ class Engine:
         return done
 
     # --- advance, in parts
+
+    def _go_on(self) -> None:
+        """Let the process report; raises Stopped where it shall stop. A million timers due at once are fifty transactions."""
+        if not self.between():
+            raise Stopped
 
     def _times(self, work: JoinedWork) -> Times:
         now_us = self._clock_at(work.decoded.now_us)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from flows.engine.careful import Careful
-from flows.engine.engine import Engine, EngineSettings, Ports
+from flows.engine.engine import Engine, EngineSettings, Ports, Stopped
 from flows.engine.work import Done
 from flows.roles.partitions import await_partitions
 from flows.roles.process import RoleOptions, RoleProcess, begin
@@ -85,8 +86,12 @@ def run(options: RoleOptions) -> None:
     gc.collect()
     gc.freeze()  # what was loaded lives as long as the process: leave it out of every later collection
     gc.disable()  # a turn makes tens of thousands of records and hardly a cycle: collected every so many turns instead
+    engine.between = lambda: _between(engine, process, lived)
     try:
-        run_dataflow(engine, lambda: _more(engine, process, retention, lived), lambda done: _tell(engine, process, done, lived))
+        with suppress(Stopped):
+            run_dataflow(
+                engine, lambda: _more(engine, process, retention, lived), lambda done: _tell(engine, process, done, lived)
+            )
     except NOT_A_ROWS_FAULT:
         engine.close()
         raise
@@ -96,6 +101,11 @@ def run(options: RoleOptions) -> None:
 def _more(engine: Engine, process: RoleProcess, retention: Retention, lived: int) -> bool:
     _report(engine, process, lived)
     retention.tick()
+    return not process.stopping
+
+
+def _between(engine: Engine, process: RoleProcess, lived: int) -> bool:
+    _report(engine, process, lived)
     return not process.stopping
 
 
