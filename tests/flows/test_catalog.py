@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from flows.catalog import catalog_files
-from flows.language.definitions import Definitions, control_records, load_definitions
 from flows.explain.flow_text import explain
+from flows.language.definitions import Definitions, control_records, load_definitions
 from flows.run_local import LocalRun, run_local
 from schemas.avro.schema import avro_schema
 from schemas.events import encode_events, to_json

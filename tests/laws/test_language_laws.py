@@ -12,10 +12,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.explain.flow_text import explain
 from flows.language.canonical import canonical_bytes
 from flows.language.compile import CompiledFlow, compile_flow
 from flows.language.definitions import Source, check_sources
-from flows.explain.flow_text import explain
 from flows.language.parse import parse
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type
@@ -269,5 +269,5 @@ def test_junk_in_any_place_is_answered_with_a_place(document: dict[str, Any], ne
     places = _places(document)
     spoiled = _replaced(document, places[where % len(places)], new)
     found = check_sources([Source("f.json", json.dumps(spoiled))], [DEAL])
-    assert found.ok == bool(found.flows or found.contracts or found.actions) or not found.problems
+    assert not found.ok or found.flows or found.contracts or found.actions  # a fault of the text leaves what it does not touch
     assert all(problem.line == 1 and problem.column >= 1 and problem.message for problem in found.problems)
