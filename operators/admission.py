@@ -110,6 +110,11 @@ class Admission:
     _queues: dict[int, _Queue] = field(default_factory=dict)
     _changes: LimitChanges = field(default_factory=LimitChanges)
 
+    @property
+    def used(self) -> bool:
+        """Tell whether anybody asked or left."""
+        return bool(self._holders or self._spent or self._queues or self._held)
+
     def ask(self, wanted: Sequence[Scope], now_us: int, rank: int, *, queued: bool = False) -> Verdict:
         """Say whether an execution may start now. `queued`: it stands first in the queue that it asks for."""
         cancel: list[int] = []
@@ -147,14 +152,10 @@ class Admission:
                     self._changes.holds_gone[hold] = None
         return list(dict.fromkeys(keys))
 
-    def enqueue(self, row: int, key: int, rank: int) -> bool:
-        """Put an execution into the queue of a key; False if it is full."""
-        queue = self._queue(key)
-        if queue.size() >= QUEUE_MOST:
-            return False
-        queue.added[rank, row] = None
+    def enqueue(self, row: int, key: int, rank: int) -> None:
+        """Put an execution into the queue of a key; nobody may come in where QUEUE_MOST wait already."""
+        self._queue(key).added[rank, row] = None
         self._changes.queued_set[Queued(key, rank, row)] = None
-        return True
 
     def dequeue(self, row: int, key: int, rank: int) -> None:
         """Take an execution out of the queue of a key."""
@@ -167,6 +168,10 @@ class Admission:
     def first(self, key: int) -> tuple[int, int] | None:
         """Give (rank, row) of who comes next for a key."""
         return self._queue(key).first()
+
+    def length(self, key: int) -> int:
+        """Tell how many wait for a key."""
+        return self._queue(key).size()
 
     def changes(self) -> LimitChanges:
         """Give what the turn must make durable."""

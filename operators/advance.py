@@ -74,7 +74,7 @@ def fire(moment: Moment, token: int) -> Advanced | None:
     rest = run.rest or _NOTHING
     if rest.watch is not None:
         return end_watch(run, rest.watch) if token == TOKEN else None
-    if rest.queued is not None:
+    if rest.queued is not None and token == TOKEN:
         return give_up(run) if run.now_us >= run.deadline_us else None
     if rest.hidden is not None and token == rest.hidden.token:
         return forget(run, rest.hidden)

@@ -9,6 +9,7 @@ from heapq import heappush
 
 from operators.advance import Advanced, Moment, meet, retract
 from operators.emit import event_too_many_hops, flow_ended, too_many_hops
+from operators.limit_book import follow, place_of
 from operators.live import Live
 from operators.met_parts import part_of, reads_of
 from operators.pending import ChildEnd, ChildGone, ChildStart, Pending, see
@@ -38,6 +39,8 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     """Take in what one input did to one execution."""
     if advanced is None:
         return
+    limited = bool(live.runnable.program.limits)
+    before = place_of(live.state) if limited else None
     live.state, live.status, live.touched = advanced.state, advanced.status, True
     if advanced.begun is not None:  # a watch has become an execution
         live.cause, live.started_us = advanced.begun, now_us
@@ -49,6 +52,8 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     for key, token in advanced.waits_gone:
         pending.waits.drop((key, live.row, token))
     _book_said(pending, live, advanced, now_us)
+    if limited:
+        follow(pending, live, before, advanced, now_us)
     if advanced.waits_set:
         _open(pending, live, advanced.waits_set, now_us)
 

@@ -21,8 +21,10 @@ from operators.book import book, meet_open, moment_of
 from operators.emit import call_too_many_hops
 from operators.execution import Cause
 from operators.incoming import Arrived, Candidate, Input
-from operators.live import Live, loaded, shard_of_tenant
-from operators.pending import ChildEnd, ChildGone, ChildStart, Pending, see
+from operators.limit_book import place_of
+from operators.limited import ask_again, ask_first, next_of, start_within
+from operators.live import Live, shard_of_tenant
+from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, live_of, see
 from operators.recall import is_new
 from operators.start_inputs import BadInputs, input_env
 from schemas.effects import Called, Ended
@@ -60,6 +62,10 @@ def fire_timer(pending: Pending, timer: Timer, now_us: int, *, deadline: bool) -
     if not changes.stands(timer):
         return
     live = live_of(pending, timer.execution)
+    if not deadline and live is not None and place_of(live.state) is not None:
+        ask_again(pending, live, now_us)
+        _settle(pending)
+        return
     advanced = None
     if live is not None and live.state is not None:
         advanced = fire(moment_of(pending, live, now_us), timer.token)
@@ -107,17 +113,6 @@ def give(pending: Pending, one: Input) -> None:
     _settle(pending)
 
 
-def live_of(pending: Pending, row: int) -> Live | None:
-    """Give an execution by its row; None if it has ended in an earlier turn, or was discarded."""
-    live = pending.live.get(row)
-    if live is None:
-        stored = pending.reads.executions.get(row) or pending.reads.world.load(row)
-        if stored is None:
-            return None
-        live = pending.live[row] = loaded(stored, pending.reads.world.runnable)
-    return live
-
-
 # --- starts
 
 
@@ -145,6 +140,9 @@ def _start(pending: Pending, live: Live, env: Any, now_us: int) -> None:
     program = live.runnable.program
     if program.policies:
         env = {**env, **pending.reads.world.policies(live.tenant, program, now_us)}
+    if program.limits:
+        start_within(pending, live, env, now_us)
+        return
     book(pending, live, start(live.runnable, live.tenant, live.id, live.cause, env, now_us), now_us)
 
 
@@ -211,6 +209,10 @@ def _settle(pending: Pending) -> None:
                 _end_call(pending, item)
             case ChildGone():
                 _abandon(pending, item)
+            case Freed():
+                next_of(pending, item)
+            case Asks():
+                ask_first(pending, item)
 
 
 def _call(pending: Pending, item: ChildStart) -> None:

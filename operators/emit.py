@@ -101,6 +101,24 @@ def call_too_many_hops(live: Live, flow: str, hops: int, at_us: int) -> DeadLett
     return _hops(live.tenant, hops, f"the call of {flow} by execution {live.id.hex()}", payload, at_us)
 
 
+def start_over_limit(live: Live, why: str, at_us: int) -> DeadLetter:
+    """Say that a flow was not started, for one of its limits drops what is over; the event may be sent again later."""
+    program, cause = live.runnable.program, live.cause
+    said = {"flow": program.flow, "version": program.version, "event": cause.event, "source": cause.source}
+    return DeadLetter(
+        kind="limit",
+        tenant=live.tenant,
+        source="",
+        topic="",
+        partition=0,
+        position=0,
+        reason="over-limit",
+        detail=f"flow '{program.flow}' was not started for event {cause.event}: {why}",
+        payload=_encoder.encode(said),
+        at=at_us,
+    )
+
+
 def _hops(tenant: str, hops: int, what: str, payload: bytes, at_us: int, action: str = "") -> DeadLetter:
     return DeadLetter(
         kind="hops",

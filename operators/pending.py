@@ -7,13 +7,15 @@ from collections.abc import Container, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
+from operators.admission import Admission
 from operators.advance import Runnable
 from operators.emit import Emission
 from operators.incoming import Arrivals, Candidate, Input
-from operators.live import Live, shard_of_tenant
+from operators.live import Live, loaded, shard_of_tenant
 from operators.times import Times
 from schemas.effects import Abandoned, Called, Ended
 from schemas.ids import LIVE
+from schemas.limits import LimitChanges, LimitReads
 from schemas.ports import Append, ChangedExecution, NewExecution, Remembered, StoredExecution, Timer, Wait
 from schemas.program import Program
 from schemas.records import DeadLetter
@@ -77,6 +79,11 @@ class World(Protocol):
         """Tell whether a flow starts after that one has ended."""
         ...
 
+    @property
+    def limits(self) -> LimitReads:
+        """Give what holds, waits for and has spent the limits."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Reads:
@@ -112,6 +119,21 @@ class TurnResult:
     waits_gone: Sequence[Wait] = ()
     remembered: Sequence[Remembered] = ()
     discarded: Sequence[int] = ()
+    limits: LimitChanges | None = None
+
+
+class Freed(NamedTuple):
+    """Somebody has left a limit's key, or the queue of it: the next one may begin."""
+
+    key: int
+    now_us: int
+
+
+class Asks(NamedTuple):
+    """A watch has come to its verdict and asks whether the limits of its flow let it begin."""
+
+    row: int
+    now_us: int
 
 
 class ChildStart(NamedTuple):
@@ -184,9 +206,25 @@ class Pending:
     due: list[Timer] = field(default_factory=list)  # a heap, as the next two
     passing: list[Timer] = field(default_factory=list)  # deadlines
     agenda: list[tuple[Any, ...]] = field(default_factory=list)  # (row, phase, rank, execution, token, number, what)
-    queue: deque[ChildStart | ChildEnd | ChildGone] = field(default_factory=deque)
+    queue: deque[ChildStart | ChildEnd | ChildGone | Freed | Asks] = field(default_factory=deque)
     reach: int = 0  # the first row that can meet a wait opened now
     number: int = 0
+    admission: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the admission point."""
+        self.admission = Admission(self.reads.world.limits)
+
+
+def live_of(pending: Pending, row: int) -> Live | None:
+    """Give an execution by its row; None if it has ended in an earlier turn, or was discarded."""
+    live = pending.live.get(row)
+    if live is None:
+        stored = pending.reads.executions.get(row) or pending.reads.world.load(row)
+        if stored is None:
+            return None
+        live = pending.live[row] = loaded(stored, pending.reads.world.runnable)
+    return live
 
 
 def see(pending: Pending, key: bytes, tenant: str, row: int) -> None:

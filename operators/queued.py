@@ -16,6 +16,7 @@ from schemas.effects import Ended
 from schemas.records import OperatorCommand
 
 TOKEN: Final = 0
+UNASKED: Final = 0  # the key of one that has not asked yet
 VERB: Final = "limit"
 
 
@@ -27,9 +28,18 @@ def enqueue(moment: Moment, cause: Cause, env: Mapping[str, Any], place: Queuein
     return _stand(run, place)
 
 
+def stand_by(run: Run) -> Advanced:
+    """Let a watch that has come to its verdict ask whether it may begin."""
+    run.timers_set.append(timer_of(TOKEN, run.deadline_us))
+    return _stand(run, Queueing(UNASKED, 0, ""))
+
+
 def move(moment: Moment, place: Queueing) -> Advanced:
     """Let a start wait for another key, or up to another time."""
     run = resume(moment)
+    before = run.more().queued
+    if before is not None and before.key == UNASKED:
+        run.note("entered", "", VERB, {"limit": place.limit, "until": place.due_us})
     run.timers_gone += _times(run)
     return _stand(run, place)
 
@@ -52,6 +62,20 @@ def give_up(run: Run) -> Advanced:
     message = f"a limit of flow '{run.runnable.program.flow}' did not let it begin within {waited_s} s"
     run.note("failed", "", VERB, {"code": "limit_exceeded", "message": message})
     return _end(run, Ended("failed", None, "limit_exceeded", message))
+
+
+def turn_away(moment: Moment, why: str) -> Advanced:
+    """End it: another limit of its flow drops what is over."""
+    run = resume(moment)
+    message = f"flow '{run.runnable.program.flow}' did not begin: {why}"
+    run.note("failed", "", VERB, {"code": "limit_exceeded", "message": message})
+    return _end(run, Ended("failed", None, "limit_exceeded", message))
+
+
+def take_back_queued(run: Run) -> Advanced:
+    """End what its verdict was taken back from before it began."""
+    run.note("retracted", "", VERB)
+    return _end(run, Ended("cancelled", None, "retracted", "its verdict was taken back before it began"))
 
 
 def withdraw(run: Run, order: OperatorCommand) -> Advanced | None:

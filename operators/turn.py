@@ -64,6 +64,7 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
         waits_set=list(pending.waits.made.values()),
         waits_gone=[Wait(*place) for place in pending.waits.gone],
         remembered=remember(pending),
+        limits=pending.admission.changes() if pending.admission.used else None,
         discarded=[live.row for live in touched if live.status == "discarded" and not live.is_new],
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 from operators.execution import ROOT, Cause, Hidden, Watch
 from operators.frames import tear_all_down, withdraw_all
 from operators.onward import begin_steps, carry, timer_of
+from operators.queued import stand_by, take_back_queued
 from operators.run import Advanced, Awaited, Moment, Run, advanced, begin
 from schemas.effects import MetEvent, Waiting
 from schemas.errors import BrokenInvariant
@@ -110,9 +111,11 @@ def _begin(run: Run, watch: Watch, retract_us: int) -> Advanced:
     run.started_us = run.now_us
     run.deadline_us = run.now_us + run.runnable.program.timeout_us
     run.begun = run.cause
-    run.note("started", "", "")
     if retract_us:
         hide(run, Hidden(run.new_token(), watch.trigger, watch.key, watch.time_us, watch.due_us + retract_us))
+    if run.runnable.program.limits:
+        return stand_by(run)
+    run.note("started", "", "")
     return begin_steps(run, run.runnable.program.entry)
 
 
@@ -143,6 +146,8 @@ def take_back(run: Run, event: MetEvent) -> Advanced:
     rest = run.more()
     if rest.hidden is not None:
         unhide(run, rest.hidden)
+    if rest.queued is not None:
+        return take_back_queued(run)
     rest.over = ""
     run.note("retracted", "", "", {"event": event.id, "source": event.source})
     if rest.closing is None:

@@ -282,6 +282,7 @@ class Engine:
                 starts=result.starts,
                 changes=result.changes,
                 discarded=result.discarded,
+                limits=result.limits,
                 timers_set=result.timers_set,
                 timers_gone=result.timers_gone,
                 deadlines_set=result.deadlines_set,

@@ -10,6 +10,7 @@ from operators.advance import Runnable
 from operators.deployed import Deployed
 from operators.steps import make_runnable
 from schemas.errors import BrokenInvariant
+from schemas.limits import LimitReads
 from schemas.ports import Remembered, StateStore, StoredExecution
 from schemas.program import Program, unpack
 
@@ -56,6 +57,11 @@ class EngineWorld:
     def followed(self, tenant: str, flow: str) -> bool:
         """Tell whether a flow starts after that one has ended."""
         return self._deployed.is_followed(flow) and bool(self._deployed.followers(tenant, flow))
+
+    @property
+    def limits(self) -> LimitReads:
+        """Give what holds, waits for and has spent the limits."""
+        return self._store.limits
 
     def packed(self, version: str) -> bytes:
         """Give the program of a version as it is stored."""
