@@ -19,6 +19,7 @@ from sinks.projection.tables import ACTIONS, DEAD_LETTERS, HISTORY, LATE, RESULT
 
 T = TypeVar("T")
 TIME: Final = pl.Datetime("us", "UTC")
+_TOLD: Final = ("started", "ended")  # of a whole execution: its history rows say so
 NO_RAW: Final = msgspec.Raw(b"null")
 Frames = dict[str, pl.DataFrame]
 
@@ -97,7 +98,7 @@ def history_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -
     records = [record for record in _read(_histories, chunks, bad) if record.namespace == "live"]
     if not records:
         return {}
-    flat = [(record, moment) for record in records for moment in record.transitions if moment.step]
+    flat = [(record, moment) for record in records for moment in record.transitions if moment.step or moment.kind not in _TOLD]
     return {
         HISTORY: _frame(
             {

@@ -65,6 +65,7 @@ _EVENT: Final = "tenant, event, source, type, subject, time, appended_at, topic,
 _LETTER: Final = 'tenant, kind, topic, partition, position, reason, payload, happened_at as "at", detail'
 _ENDED: Final = "('completed', 'failed', 'cancelled')"
 _WRONG: Final = "('closing', 'failed', 'cancelled')"
+_LAST: Final = (1 << 63) - 1  # the end of an execution comes behind everything else
 _NEWS: Final = "('refused', 'retried', 'resumed')"  # they leave a step as it was
 _WAITS: Final = "('entered', 'requested', 'reminded', 'escalated', 'decided', 'called')"
 
@@ -134,6 +135,14 @@ VIEWS: Final[dict[str, str]] = {
             sum(failed)::bigint as failed, sum(waiting)::bigint as waiting, sum(actions)::bigint as actions,
             0::bigint as mistyped, quantile_cont(ran_ms, 0.5) as p50_ms, quantile_cont(ran_ms, 0.99) as p99_ms
         from minutes group by tenant, flow, version, minute""",
+    "history": f"""
+        select tenant, execution, happened_at as "at", step, verb, kind, if(verb = '', kind, verb || '.' || kind) as name, detail,
+            ord as position from log.transitions
+        union all
+        select tenant, execution, min(started_at), '', '', 'started', 'started', null, -1 from log.history group by all
+        union all
+        select tenant, execution, max(happened_at), '', '', 'ended', 'ended', to_json(max_by(status, ord)), {_LAST}
+            from log.history where status in {_ENDED} group by all""",
     "late_events": f"select tenant, flow, event, time, appended_at, key from log.{LATE}",
     "approvals": f"""
         with moments as (

@@ -160,3 +160,28 @@ def test_events_that_the_engine_says_are_events(views: Views) -> None:
     views.append("engine-0.db", contract.topic, to_json(contract, event))
     views.project()
     assert views.rows("select type, topic, data->>'$.status' from events") == [["flow.ended", "flows.events", "completed"]]
+
+
+def test_the_history_of_an_execution_is_in_its_order_with_dotted_names(views: Views) -> None:
+    views.history(
+        "x1",
+        "waiting",
+        moment(0, "started", "", ""),
+        moment(0, "used", "", "policy", limit="v1"),
+        asked(0, "ask"),
+        started=NOW_US,
+    )
+    over = (moment(5, "cancelled", "", "", by="ann"), moment(5, "cancelled", "ask", occurrence=0))
+    views.history("x1", "cancelled", *over, moment(5, "ended", "", ""), started=NOW_US)
+    views.project()
+    rows = views.rows('select name, step, epoch_us("at") - epoch_us(min("at") over ()), detail from history order by position')
+    assert [(name, step, at // SECOND) for name, step, at, _ in rows] == [
+        ("started", "", 0),
+        ("policy.used", "", 0),
+        ("approval.requested", "ask", 0),
+        ("cancelled", "", 5),
+        ("approval.cancelled", "ask", 5),
+        ("ended", "", 5),
+    ]
+    assert (rows[1][3], rows[-1][3]) == ({"limit": "v1"}, "cancelled")
+    assert views.rows("select step from steps") == [["ask"]]
