@@ -1,154 +1,217 @@
 """The reference runner: what a flow means, in one loop over rows. Slow, small, and read first.
 
-Reads: event records one by one, in order, under the event clock. Emits: histories, one an execution, and its commands.
-State: executions and timers in memory. The engine must give the same transitions (tests/laws); it shares with this file
-only the decoding of one record, the row evaluator of expressions, and the execution core.
+Reads: what comes in, one by one, in order, under the event clock: events, outcomes of commands, people's decisions, operators'
+words. Emits: histories, one an execution, and what executions say. State: executions in memory, each with its timers and waits.
+The engine must give the same transitions (tests/laws); it shares with this file only the decoding of one record, the row
+evaluator of expressions, and the execution core.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from operators.advance import Advanced, Moment, Runnable, fire, start
-from operators.execution import Cause, State
+from flows.local_events import LocalEvent, local_event
+from flows.local_world import END_OF_TIME, LocalWorld
+from operators.advance import Advanced, Moment, Runnable, answer, command, decide, fire, watch
+from operators.emit import event_record
+from operators.execution import Cause
+from operators.start_inputs import BadInputs, input_env
 from operators.steps import make_runnable
 from schemas.decode import DecodeRules, EventFrame, decode, key_rows
+from schemas.expression.bind import bind
 from schemas.expression.rows import compile_row
 from schemas.expression.walk import keys
 from schemas.ids import LIVE, event_key, execution_id
 from schemas.ports import Chunk
-from schemas.program import EventTrigger, Program
-from schemas.records import Action, History, Transition
+from schemas.program import Absence, EventTrigger, Manual, Program
+from schemas.program import Sequence as Chain
+from schemas.records import Decision, History, OperatorCommand, Result
 from schemas.registry import Registry
 
 
 @dataclass(slots=True)
-class LocalExecution:
-    """One execution: who it is, what it did, and where it stands."""
+class LocalRun(LocalWorld):
+    """The whole run: takes in one thing after the other."""
 
-    tenant: str
-    id: bytes
-    runnable: Runnable
-    cause: Cause
-    started_us: int
-    status: str = "running"
-    state: State | None = None
-    transitions: list[Transition] = field(default_factory=list)
-
-    def history(self) -> History:
-        """Give the whole history as one record."""
-        program = self.runnable.program
-        return History(
-            tenant=self.tenant,
-            execution=self.id.hex(),
-            flow=program.flow,
-            version=program.version,
-            event=self.cause.event,
-            status=self.status,  # type: ignore[arg-type]
-            started=self.started_us,
-            transitions=self.transitions,
-        )
-
-
-@dataclass(slots=True)
-class LocalRun:
-    """The whole run: executions in the order of their start, commands in the order of their issue."""
-
-    executions: dict[bytes, LocalExecution] = field(default_factory=dict)
-    commands: list[Action] = field(default_factory=list)
     bad: list[tuple[int, str, str]] = field(default_factory=list)  # place, reason, detail
-    now_us: int = 0
+    _place: int = 0
 
     def histories(self) -> list[History]:
-        """Give every execution's history."""
-        return [one.history() for one in self.executions.values()]
+        """Give every execution's history; a watch that has not begun has none."""
+        return [one.history() for one in self.executions.values() if one.transitions]
+
+    def put_in_force(self, programs: Iterable[Program]) -> None:
+        """Say which flows start from now on."""
+        self.flows = sorted((make_runnable(program) for program in programs), key=lambda one: one.program.flow)
+        for runnable in self.flows:
+            self.know(runnable.program)
+
+    def know(self, program: Program) -> None:
+        """Learn a version that may be called."""
+        self.versions[program.version] = make_runnable(program)
+        self._shapes.add(program)
+
+    # --- what comes in
+
+    def take_event(self, topic: str, data: bytes) -> None:
+        """Take one record of an event topic."""
+        rules = DecodeRules(self.now_us, "events")
+        decoded = decode([Chunk("local", topic, 0, self._place, self.now_us, [data])], self.registry, rules)
+        self.bad.extend((self._place, one.reason, one.detail) for one in decoded.bad)
+        self._place += 1
+        for frame in decoded.frames:
+            self._take(frame)
+
+    def take_result(self, result: Result) -> None:
+        """Take the outcome of a command."""
+        self._tell(result.execution, result.tenant, lambda moment: answer(moment, result))
+
+    def take_decision(self, decision: Decision) -> None:
+        """Take what a person decided."""
+        self._tell(decision.execution, decision.tenant, lambda moment: decide(moment, decision))
+
+    def take_order(self, order: OperatorCommand) -> str:
+        """Take an operator's word; say why a start by hand is refused."""
+        if order.command == "start":
+            return self._start_by_hand(order)
+        self._tell(order.execution, order.tenant, lambda moment: command(moment, order))
+        return ""
+
+    def let_time_pass(self, delays_us: int = END_OF_TIME, deadlines_us: int = END_OF_TIME) -> None:
+        """Let delays end that are due by a time, and deadlines pass: in order of time, then of start, then of token."""
+        while True:
+            due = [
+                (timer[0], timer[1], place, timer[2], one)
+                for place, one in enumerate(self.executions.values())
+                for timer in one.timers
+                if timer[0] <= (deadlines_us if timer[1] else delays_us)
+            ]
+            if not due:
+                return
+            due_us, is_deadline, _, token, one = min(due, key=lambda item: item[:4])
+            self.now_us = max(self.now_us, due_us)
+            del one.timers[due_us, is_deadline, token]
+            self._book(one, fire(self._moment(one, due_us), token), due_us)
+            self._settle()
+
+    # --- one event
+
+    def _take(self, frame: EventFrame) -> None:
+        time_us: int = frame.frame["time"][0]
+        clock_us = max(self.now_us, time_us)
+        self.let_time_pass(clock_us, clock_us - 1)  # what comes at the very time of a deadline still counts
+        self.now_us = clock_us
+        event = local_event(frame, self._shapes, clock_us)
+        if event.key in self._seen:
+            return
+        waiting = [
+            (wait.kind != "retract", place, token, one)
+            for place, one in enumerate(self.executions.values())
+            for token, wait in one.waits.items()
+            if wait.key in event.keys
+        ]
+        for _, _, token, one in sorted(waiting, key=lambda item: item[:3]):
+            wait = one.waits.get(token)
+            if wait is not None and wait.key in event.keys and self._meet(one, token, event.met, clock_us):
+                self._seen.add(event.key)
+                self._settle()
+        self._came.append(event)
+        for runnable in self.flows:
+            trigger = self._fitting(runnable, event.tenant, frame)
+            if trigger is not None:
+                self._seen.add(event.key)
+                self._start(runnable, trigger, event, frame)
+
+    def _fitting(self, runnable: Runnable, tenant: str, frame: EventFrame) -> int | None:
+        """Give the first trigger that fits; a flow for all tenants yields to one of the same name for this tenant."""
+        program = runnable.program
+        if program.tenants and tenant not in program.tenants:
+            return None
+        own = (one.program for one in self.flows if tenant in one.program.tenants)
+        if not program.tenants and any(one.flow == program.flow for one in own):
+            return None
+        places = range(len(program.triggers))
+        return next((at for at in places if self._holds(program.triggers[at], tenant, frame)), None)
+
+    def _holds(self, trigger: Any, tenant: str, frame: EventFrame) -> bool:
+        if not isinstance(trigger, EventTrigger) or trigger.event != frame.type:
+            return False
+        if trigger.condition is None:
+            return True
+        names = [key.removeprefix("policies.") for key in keys(trigger.condition) if key.startswith("policies.")]
+        condition = bind(trigger.condition, self.policies.values(tenant, names, self.now_us))
+        (env,) = key_rows(frame.frame, sorted(keys(condition)), frame.contract.data)
+        return compile_row(condition)(env) is True
+
+    def _start(self, runnable: Runnable, at: int, event: LocalEvent, frame: EventFrame) -> None:
+        program = runnable.program
+        identity = execution_id(LIVE, event.tenant, program.flow, event.key, event.met.time_us)
+        if identity in self.executions:
+            return
+        cause = Cause(event.met.id, event.met.source, event.met.time_us, event.met.correlationid, event.met.hops)
+        (env,) = key_rows(frame.frame, [name for name, _ in program.reads], frame.contract.data)
+        trigger = program.triggers[at]
+        one = self._born(event.tenant, identity, runnable, cause)
+        if isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Chain):
+            self._book(one, watch(self._moment(one, self.now_us), cause, env, at), self.now_us)
+        else:
+            self._run(one, env | ({"trigger.name": trigger.name} if trigger.name else {}))
+        self._settle()
+
+    def _tell(self, execution: str, tenant: str, what: Callable[[Moment], Advanced | None]) -> None:
+        one = self.executions.get(bytes.fromhex(execution))
+        if one is not None and one.state is not None and one.tenant == tenant:
+            self._book(one, what(self._moment(one, self.now_us)), self.now_us)
+            self._settle()
+
+    def _start_by_hand(self, order: OperatorCommand) -> str:
+        runnable = next((one for one in self.flows if one.program.flow == order.flow), None)
+        trigger = None if runnable is None else next((one for one in runnable.program.triggers if isinstance(one, Manual)), None)
+        if runnable is None or trigger is None:
+            return "no-such-flow"
+        if trigger.roles and not set(trigger.roles) & set(order.roles):
+            return "not-allowed"
+        try:
+            env, wanted = input_env(runnable.program, order.inputs, trigger)
+        except BadInputs as error:
+            return f"bad-inputs: {error}"
+        source, name = f"/manual/{order.flow}", wanted or order.id
+        key = event_key(order.tenant, source, name)
+        cause = Cause(name, source, 0 if wanted else order.at, name, 0)
+        identity = execution_id(LIVE, order.tenant, order.flow, b"manual" + key, cause.time_us)
+        if key not in self._seen and identity not in self.executions:
+            self._seen.add(key)
+            one = self._born(order.tenant, identity, runnable, cause)
+            self._run(one, env | ({"trigger.name": trigger.name} if trigger.name else {}))
+            self._settle()
+        return ""
 
 
 def run_local(records: Iterable[tuple[str, bytes]], programs: Sequence[Program], registry: Registry) -> LocalRun:
-    """Run flows over (topic, record) in order, then let the clock run until nothing is left to fall due."""
-    flows = sorted((make_runnable(program) for program in programs), key=lambda one: one.program.flow)
-    run = LocalRun()
-    seen: set[bytes] = set()
-    for place, (topic, data) in enumerate(records):
-        decoded = decode([Chunk("local", topic, 0, place, run.now_us, [data])], registry, DecodeRules(run.now_us, "events"))
-        run.bad.extend((place, one.reason, one.detail) for one in decoded.bad)
-        for one in decoded.frames:
-            _take_event(run, flows, seen, one)
-    _let_time_pass(run, None)
-    return run
+    """Run flows over (topic, record) in order, then let the clock run until nothing is left to fall due.
 
+    What flows emit comes in right behind the row that caused it.
+    """
+    run = LocalRun(registry)
+    run.put_in_force(programs)
+    taken = 0
 
-def _take_event(run: LocalRun, flows: Sequence[Runnable], seen: set[bytes], one: EventFrame) -> None:
-    event = one.frame.row(0, named=True)
-    _let_time_pass(run, event["time"])
-    run.now_us = max(run.now_us, event["time"])
-    key = event_key(event["tenant"], event["source"], event["id"])
-    fitting = [(runnable, _fitting(runnable, flows, event["tenant"], one)) for runnable in flows]
-    started = [(runnable, trigger) for runnable, trigger in fitting if trigger is not None]
-    if key in seen or not started:
-        return
-    seen.add(key)
-    for runnable, trigger in started:
-        _start(run, runnable, trigger, one)
+    def take_own() -> int:
+        at = taken
+        while at < len(run.events):
+            tenant, event = run.events[at]
+            at += 1
+            run.take_event(event.topic, event_record(tenant, event))
+        return at
 
-
-def _fitting(runnable: Runnable, flows: Sequence[Runnable], tenant: str, event: EventFrame) -> EventTrigger | None:
-    """Give the first trigger that fits; a flow for all tenants yields to one of the same name for this tenant."""
-    program = runnable.program
-    if program.tenants and tenant not in program.tenants:
-        return None
-    own = (one.program for one in flows if tenant in one.program.tenants)
-    if not program.tenants and any(one.flow == program.flow for one in own):
-        return None
-    return next((one for one in program.triggers if one.event == event.type and _holds(one, event)), None)
-
-
-def _holds(trigger: EventTrigger, event: EventFrame) -> bool:
-    if trigger.condition is None:
-        return True
-    return compile_row(trigger.condition)(_env(event, sorted(keys(trigger.condition)))) is True
-
-
-def _env(event: EventFrame, wanted: Sequence[str]) -> dict[str, Any]:
-    return key_rows(event.frame, wanted, event.contract.data)[0]
-
-
-def _start(run: LocalRun, runnable: Runnable, trigger: EventTrigger, frame: EventFrame) -> None:
-    event = frame.frame.row(0, named=True)
-    key = event_key(event["tenant"], event["source"], event["id"])
-    program = runnable.program
-    identity = execution_id(LIVE, event["tenant"], program.flow, key, event["time"])
-    cause = Cause(event["id"], event["source"], event["time"], event["correlationid"] or event["id"], event["hops"] or 0)
-    env = _env(frame, [name for name, _ in program.reads])
-    if trigger.name:
-        env["trigger.name"] = trigger.name
-    one = LocalExecution(event["tenant"], identity, runnable, cause, run.now_us)
-    run.executions[identity] = one
-    _take(run, one, start(runnable, one.tenant, identity, cause, env, run.now_us))
-
-
-def _let_time_pass(run: LocalRun, until_us: int | None) -> None:
-    """Fire what falls due up to a time (None: everything), in order of time, then of start, then of token."""
+    for topic, data in records:
+        run.take_event(topic, data)
+        taken = take_own()
     while True:
-        waiting = [one for one in run.executions.values() if one.state is not None]
-        due = [
-            (parked.due_us, place, parked.token, one)
-            for place, one in enumerate(waiting)
-            for parked in (one.state.parked if one.state else ())
-            if until_us is None or parked.due_us <= until_us
-        ]
-        if not due:
-            return
-        due_us, _, token, one = min(due, key=lambda item: item[:3])
-        run.now_us = max(run.now_us, due_us)
-        assert one.state is not None
-        _take(run, one, fire(Moment(one.runnable, one.tenant, one.id, one.state, due_us), token))
-
-
-def _take(run: LocalRun, one: LocalExecution, advanced: Advanced | None) -> None:
-    if advanced is not None:
-        one.state, one.status = advanced.state, advanced.status
-        one.transitions.extend(advanced.transitions)
-        run.commands.extend(command.action() for command in advanced.commands)
+        due = min((timer[0] for one in run.executions.values() for timer in one.timers), default=None)
+        if due is None:
+            return run
+        run.let_time_pass(due, due)
+        taken = take_own()

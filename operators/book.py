@@ -29,7 +29,7 @@ def moment_of(pending: Pending, live: Live, now_us: int) -> Moment:
 
 def meet_open(pending: Pending, live: Live, wait: Wait, event: MetEvent, now_us: int) -> bool:
     """Give an event to an open wait; tell whether it fits."""
-    moment, event = moment_of(pending, live, now_us), part_of(event, reads_of(live, wait.token))
+    moment, event = moment_of(pending, live, now_us), part_of(event, reads_of(live.runnable.program, live.state, wait.token))
     advanced = retract(moment, event) if wait.retract else meet(moment, wait.token, event)
     book(pending, live, advanced, now_us)
     return advanced is not None

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
-from operators.execution import Parked
+from operators.advance import Runnable
+from operators.execution import Cause, Parked
 from operators.live import Live, shard_of_tenant
 from schemas.commands import Command
 from schemas.effects import Emitted, Ended
@@ -23,6 +25,14 @@ from schemas.records import HOPS_MAX, Cancel, DeadLetter, History, encode
 from schemas.topics import CANCELS, DEAD_LETTERS, FLOW_EVENTS, HISTORY, actions_topic
 
 Connector = Callable[[str, str], str]  # (tenant, action type) -> the connector that serves it
+
+
+class Who(Protocol):
+    """An execution, as far as its end is told."""
+
+    id: bytes
+    runnable: Runnable
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +69,7 @@ def emit(lives: Iterable[Live], said: Emission, connector: Connector, partitions
     return [Append(topic, partition, items) for (topic, partition), items in records.items()]
 
 
-def flow_ended(live: Live, ended: Ended, at_us: int) -> Emitted:
+def flow_ended(live: Who, ended: Ended, at_us: int) -> Emitted:
     """Say that an execution has ended, for flows that start after it."""
     program, cause = live.runnable.program, live.cause
     return Emitted(

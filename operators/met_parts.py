@@ -11,15 +11,14 @@ from typing import Any
 
 import msgspec
 
-from operators.live import Live
+from operators.execution import State
 from operators.wait_shapes import Way, watched_ways
 from schemas.effects import MetEvent
-from schemas.program import Wait
+from schemas.program import Program, Wait
 
 
-def reads_of(live: Live, token: int) -> Sequence[Way]:
+def reads_of(program: Program, state: State | None, token: int) -> Sequence[Way]:
     """Give the parts that a token reads of the event it waits for; () if it does not wait for an event."""
-    state, program = live.state, live.runnable.program
     if state is None:
         return ()
     rest = state.rest

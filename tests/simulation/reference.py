@@ -13,11 +13,7 @@ from typing import Any
 
 import msgspec
 
-from flows.run_local import LocalRun, _let_time_pass, _take_event
-from operators.advance import Runnable
-from operators.steps import make_runnable
-from schemas.decode import DecodeRules, decode
-from schemas.ports import Chunk
+from flows.run_local import LocalRun
 from schemas.program import Program, unpack
 from schemas.registry import Registry
 from schemas.topics import COMMANDS, CONTROL
@@ -26,23 +22,18 @@ from tests.simulation.files import Placed
 
 def run_reference(records: Iterable[Placed], is_bad: Callable[[Placed], bool]) -> LocalRun:
     """Run all records of an ingress log under the event clock, then let the clock run out."""
-    run, registry = LocalRun(), Registry()
-    seen: set[bytes] = set()
+    run = LocalRun(Registry())
     programs: dict[str, Program] = {}
     active: dict[tuple[str, str], Program] = {}
-    flows: list[Runnable] = []
     for record in records:
         if is_bad(record) or record.topic == COMMANDS:
             continue
         if record.topic == CONTROL:
-            if _apply(json.loads(record.data), registry, programs, active):
-                flows = sorted(map(make_runnable, active.values()), key=lambda one: one.program.flow)
+            if _apply(json.loads(record.data), run.registry, programs, active):
+                run.put_in_force(active.values())
             continue
-        chunk = Chunk("reference", record.topic, 0, record.position, run.now_us, [record.data])
-        decoded = decode([chunk], registry, DecodeRules(run.now_us, "events"))
-        for one in decoded.frames:
-            _take_event(run, flows, seen, one)
-    _let_time_pass(run, None)
+        run.take_event(record.topic, record.data)
+    run.let_time_pass()
     return run
 
 

@@ -1,0 +1,143 @@
+"""The executions of the reference runner, and what they say to each other and to the world.
+
+State: executions in the order of their start, each with its timers and waits; what came before, for waits that look back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from flows.local_events import LocalEvent
+from flows.local_execution import LocalExecution
+from operators.advance import Advanced, Moment, Runnable, child_ended, command, meet, retract, start
+from operators.emit import flow_ended
+from operators.execution import Cause
+from operators.met_parts import part_of, reads_of
+from operators.policies import Policies
+from operators.start_inputs import BadInputs, input_env
+from operators.wait_shapes import WaitShapes
+from schemas.effects import Called, Emitted, Ended, MetEvent
+from schemas.ids import LIVE, execution_id
+from schemas.program import After, Call
+from schemas.records import HOPS_MAX, Action, OperatorCommand
+from schemas.registry import Registry
+
+END_OF_TIME = 1 << 62
+
+
+@dataclass(slots=True)
+class LocalWorld:
+    """Executions in the order of their start, commands and events in the order in which they were said."""
+
+    registry: Registry
+    flows: list[Runnable] = field(default_factory=list)  # in force, by name
+    versions: dict[str, Runnable] = field(default_factory=dict)  # all that may be called
+    policies: Policies = field(default_factory=Policies)
+    executions: dict[bytes, LocalExecution] = field(default_factory=dict)
+    commands: list[Action] = field(default_factory=list)
+    cancels: list[str] = field(default_factory=list)  # ids of commands
+    events: list[tuple[str, Emitted]] = field(default_factory=list)  # (tenant, event)
+    now_us: int = 0
+    _seen: set[bytes] = field(default_factory=set)
+    _came: list[LocalEvent] = field(default_factory=list)  # what waits may look back to
+    _shapes: WaitShapes = field(default_factory=WaitShapes)
+    _next: deque[Callable[[], None]] = field(default_factory=deque)  # what executions said to each other
+
+    def _meet(self, one: LocalExecution, token: int, event: MetEvent, now_us: int) -> bool:
+        if one.state is None:
+            return False
+        moment, kind = self._moment(one, now_us), one.waits[token].kind
+        part = part_of(event, reads_of(one.runnable.program, one.state, token))
+        advanced = retract(moment, part) if kind == "retract" else meet(moment, token, part)
+        self._book(one, advanced, now_us)
+        return advanced is not None
+
+    def _born(self, tenant: str, identity: bytes, runnable: Runnable, cause: Cause) -> LocalExecution:
+        one = self.executions[identity] = LocalExecution(tenant, identity, runnable, cause, self.now_us)
+        return one
+
+    def _run(self, one: LocalExecution, env: dict[str, Any]) -> None:
+        env = env | self._policies(one)
+        self._book(one, start(one.runnable, one.tenant, one.id, one.cause, env, self.now_us), self.now_us)
+
+    def _policies(self, one: LocalExecution) -> dict[str, Any]:
+        names = one.runnable.program.policies
+        return self.policies.environment(one.tenant, names, self.now_us) if names else {}
+
+    def _moment(self, one: LocalExecution, now_us: int) -> Moment:
+        return Moment(one.runnable, one.tenant, one.id, one.state, now_us, self._policies(one))
+
+    # --- what an execution says
+
+    def _book(self, one: LocalExecution, advanced: Advanced | None, now_us: int) -> None:
+        if advanced is None:
+            return
+        one.take(advanced, now_us)
+        self.commands.extend(said.action() for said in advanced.commands if said.body.hops <= HOPS_MAX)
+        self.events.extend((one.tenant, event) for event in advanced.events if event.hops <= HOPS_MAX)
+        self.cancels.extend(unwanted.action for unwanted in advanced.cancels)
+        self._next.extend(partial(self._call, one, called) for called in advanced.calls)
+        self._next.extend(partial(self._abandon, one, gone.step, gone.occurrence) for gone in advanced.abandoned)
+        if advanced.ended is not None:
+            self._end(one, advanced.ended)
+        for waiting in advanced.waits_set:
+            self._look_back(one, waiting.token, waiting.since_us if waiting.look_back_us else END_OF_TIME, now_us)
+
+    def _look_back(self, one: LocalExecution, token: int, since_us: int, now_us: int) -> None:
+        for event in reversed(self._came):
+            wait = one.waits.get(token)
+            if wait is None or event.at_us < since_us:
+                return
+            if wait.key in event.keys and self._meet(one, token, event.met, now_us):
+                self._seen.add(event.key)
+                return
+
+    def _settle(self) -> None:
+        while self._next:
+            self._next.popleft()()
+
+    def _call(self, parent: LocalExecution, called: Called) -> None:
+        runnable, origin = self.versions[called.version], parent.cause
+        cause = Cause(origin.event, origin.source, origin.time_us, origin.correlationid, origin.hops + 1)
+        try:
+            env, _ = input_env(runnable.program, called.inputs, None)
+        except BadInputs as error:
+            self._tell_parent((parent, called.token), called.awaited, Ended("failed", None, "invalid_result", str(error)))
+            return
+        if cause.hops > HOPS_MAX:
+            message = f"'{called.flow}' would be {cause.hops} hops from its first event, at most {HOPS_MAX}"
+            self._tell_parent((parent, called.token), called.awaited, Ended("failed", None, "limit_exceeded", message))
+            return
+        one = self._born(parent.tenant, _child_id(parent, called.flow, called.step, called.occurrence), runnable, cause)
+        one.parent = (parent, called.token) if called.awaited else None
+        self._run(one, env)
+
+    def _abandon(self, parent: LocalExecution, name: str, occurrence: int) -> None:
+        step = next(step for step in parent.runnable.program.steps if isinstance(step, Call) and step.name == name)
+        one = self.executions.get(_child_id(parent, step.flow, name, occurrence))
+        if one is not None and one.state is not None:
+            order = OperatorCommand(
+                command="cancel", tenant=one.tenant, execution=one.id.hex(), by=parent.id.hex(), at=self.now_us
+            )
+            self._book(one, command(self._moment(one, self.now_us), order), self.now_us)
+
+    def _tell_parent(self, parent: tuple[LocalExecution, int], awaited: bool, ended: Ended) -> None:
+        one, token = parent
+        if awaited:
+            self._next.append(lambda: self._book(one, child_ended(self._moment(one, self.now_us), token, ended), self.now_us))
+
+    def _end(self, one: LocalExecution, ended: Ended) -> None:
+        if one.parent is not None:
+            self._tell_parent(one.parent, True, ended)
+        flow = one.runnable.program.flow
+        if any(isinstance(t, After) and flow in t.flows for other in self.flows for t in other.program.triggers):
+            self.events.append((one.tenant, flow_ended(one, ended, self.now_us)))
+
+
+def _child_id(parent: LocalExecution, flow: str, step: str, occurrence: int) -> bytes:
+    cause = b"call" + parent.id + f"{step}\0{occurrence}".encode()
+    return execution_id(LIVE, parent.tenant, flow, cause, parent.cause.time_us)
