@@ -33,7 +33,7 @@ def pack_rows(runs: list[Run]) -> bytes:
 
 def unpack_rows(data: bytes, block: int, schema: dict[str, pl.DataType]) -> Run:
     """Read rows."""
-    rows = pl.read_ipc(BytesIO(data), memory_map=False)
+    rows = pl.read_ipc(BytesIO(data))
     placed = rows.drop(KEY).with_columns(pl.lit(block, dtype=pl.Int64).alias("block"))
     return Run(rows[KEY].to_numpy(), placed.select([pl.col(name).cast(dtype) for name, dtype in schema.items()]))
 
@@ -47,7 +47,7 @@ def unpack_events(data: bytes, block: int) -> list[Part]:
     """Read events."""
     parts = []
     for kind, frame in msgspec.msgpack.decode(data, type=list[tuple[Type, bytes]]):
-        rows = pl.read_ipc(BytesIO(frame), memory_map=False)
+        rows = pl.read_ipc(BytesIO(frame))
         parts.append(Part(rows.with_columns(pl.lit(block, dtype=pl.Int64).alias(BLOCK)), kind))
     return parts
 

@@ -143,7 +143,10 @@ class WindowShape:
         new = contents_of(self.tables, self.window, self.payloads.find(released["number"].to_numpy(), part))
         ending = self._ending(complete)
         if new.height or len(ending):
-            run = Run(new["key"].to_numpy(), new.select(list(self.retained.schema)).with_columns(block=pl.lit(self.block)))
+            run = Run(
+                new["key"].to_numpy(),
+                new.with_columns(block=pl.lit(self.block, dtype=pl.Int64)).select(list(self.retained.schema)),
+            )
             work = make_work(self.retained.of(np.unique(np.concatenate([run.keys, ending]))), run, self.window)
             given = Given(self.tables, self.window, work, self.payloads, part)
             verdicts = self._verdicts(given, new, released, (complete, before))

@@ -77,13 +77,18 @@ def ended(given: Given, closing: Closing, done: Completed, chosen: npt.NDArray[n
     windows = measured(given.work, last, given.window, after=True)
     rows = given.work.rows[last]
     numbers = rows["number"].to_numpy()
+    read = event_keys(given.tables)
     events = [
-        select_keys(part.frame, event_keys(given.tables)).with_columns(name=part.frame["tenant"], at=pl.Series(places))
-        for part, places in given.payloads.find(numbers, given.part)
+        pl.concat([part.frame.select(name="tenant"), select_keys(part.frame, read)], how="horizontal").with_columns(
+            at=pl.Series(at)
+        )
+        for part, at in given.payloads.find(numbers, given.part)
     ]
     known = pl.concat(events, how="vertical_relaxed").sort("at")
     frame = _asked(known.with_columns(rows[FEED]), windows, given.tables)
-    return _by_layout(given, pairs_of(table, frame), windows, (numbers, done.row[chosen], done.clock[chosen]))
+    return _by_layout(
+        given, pairs_of(table, frame), windows, (numbers, done.row[chosen], np.where(done.row < 0, done.clock, -1)[chosen])
+    )
 
 
 def _asked(events: pl.DataFrame, windows: pl.DataFrame, tables: WatchTables) -> pl.DataFrame:

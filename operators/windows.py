@@ -8,12 +8,14 @@ given out as blocks to store; memory is rebuilt from them. Cost: columnar; some 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from operators.match_rows import ALL
 from operators.window_blocks import (
     EVENTS,
     ROWS,
@@ -31,6 +33,7 @@ from operators.window_tables import Watcher, make_tables, shape_of
 from schemas.expression.types import Type
 from schemas.ports import StoredWindows, WindowBlock, WindowChanges
 
+Ints = npt.NDArray[np.int64]
 BLOCKS_MOST: Final = 96  # of one kind and shape; then neighbours are written together
 BLOCKS_JOINED: Final = 64
 
@@ -43,8 +46,8 @@ class Events(NamedTuple):
     type: str
     frame: pl.DataFrame
     data: Type
-    clock: npt.NDArray[np.int64]
-    until: npt.NDArray[np.int64]
+    clock: Ints
+    until: Ints
 
 
 class Found(NamedTuple):
@@ -74,8 +77,9 @@ class Windows:
         for one in watchers:
             groups.setdefault(shape_of(event, one.window), []).append(one)
         shapes = {name: old.pop(name) if name in old else self._restored(name, group[0]) for name, group in groups.items()}
+        own = {*owners, *((one.tenant, one.flow) for one in watchers if one.tenant != ALL)}
         for name, group in groups.items():
-            shapes[name].tables = make_tables(group, owners)
+            shapes[name].tables = make_tables(group, own)
         if shapes:
             self._shapes[event] = shapes
         for name in old:
@@ -93,11 +97,12 @@ class Windows:
         numbers = self._numbers(events.frame["tenant"])
         found = []
         for name, shape in self._shapes.get(events.type, {}).items():
-            batch = self._watched(events, numbers, shape)
+            batch, places = self._watched(events, numbers, shape)
             if batch.frame.height:
                 self._changed[name] = None
                 shape.frontier.grow(len(self._tenants))
-                found.append(Found(events.type, shape.take(batch)))
+                outcome = shape.take(batch)
+                found.append(Found(events.type, outcome if places is None else _placed(outcome, places)))
         return found
 
     def advance(self, until_us: int) -> list[Found]:
@@ -135,7 +140,7 @@ class Windows:
 
     # --- in parts
 
-    def _numbers(self, tenants: pl.Series) -> npt.NDArray[np.int64]:
+    def _numbers(self, tenants: pl.Series) -> Ints:
         names = tenants.unique(maintain_order=True).to_list()
         for name in names:
             if name not in self._tenants:
@@ -144,15 +149,18 @@ class Windows:
         numbers = [self._tenants[name] for name in names]
         return np.asarray(tenants.replace_strict(names, numbers, return_dtype=pl.Int64).to_numpy())
 
-    def _watched(self, events: Events, numbers: npt.NDArray[np.int64], shape: WindowShape) -> Batch:
+    def _watched(self, events: Events, numbers: Ints, shape: WindowShape) -> tuple[Batch, Ints | None]:
+        """Give the rows of tenants that somebody watches for, and their places if those are not all."""
         assert shape.tables is not None
+        whole = Batch(events.frame, events.data, numbers, events.clock, events.until)
         if shape.tables.tenants is None:
-            return Batch(events.frame, events.data, numbers, events.clock, events.until)
+            return whole, None
         known = [self._tenants[name] for name in shape.tables.tenants if name in self._tenants]
-        mask = np.isin(numbers, known)
-        if mask.all():
-            return Batch(events.frame, events.data, numbers, events.clock, events.until)
-        return Batch(events.frame.filter(mask), events.data, numbers[mask], events.clock[mask], events.until[mask])
+        places = np.flatnonzero(np.isin(numbers, known))
+        if len(places) == len(numbers):
+            return whole, None
+        part = (events.clock[places], events.until[places])
+        return Batch(events.frame[places], events.data, numbers[places], *part), places
 
     def _restored(self, name: str, one: Watcher) -> WindowShape:
         shape = WindowShape(one.window)
@@ -213,6 +221,13 @@ class Windows:
             shape.payloads.move(last)
             self._put(changes, WindowBlock(name, EVENTS, last, pack_events(shape.payloads.parts)))
             self._forget(changes, name, EVENTS, {last})
+
+
+def _placed(outcome: Outcome, places: Ints) -> Outcome:
+    """Name rows by their places in the whole frame."""
+    verdicts = [replace(one, row=np.where(one.row >= 0, places[one.row], -1)) for one in outcome.verdicts]
+    late = outcome.late
+    return Outcome(verdicts, late if late is None else late.with_columns(row=pl.Series(places[late["row"].to_numpy()])))
 
 
 def _smallest(blocks: dict[int, int]) -> list[int]:
