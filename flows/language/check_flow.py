@@ -43,6 +43,7 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
     on_error, on_retract = _afterwards(walk, flow, node, names)
     check_cost(ran.steps, node, report)
     _warn_unread(walk)
+    _refuse_whole(walk)
     if any(problem.severity == "error" for problem in report.problems[before:]):
         return None
     return TypedFlow(
@@ -92,6 +93,14 @@ def _afterwards(walk: Walk, flow: Flow, node: Mapping, names: Names) -> tuple[Ra
     on_error = walk.list(flow.on_error, inner(node, "on_error"), inside.with_root("error", ERROR))
     on_retract = walk.list(flow.on_retract, inner(node, "on_retract"), inside)
     return on_error, on_retract
+
+
+def _refuse_whole(walk: Walk) -> None:
+    """Only the parts that are read travel into an execution; of what nothing describes the whole is not known."""
+    for name, event, place in walk.untyped:
+        if f"{name}.*" in walk.elaborator.read:
+            message = f"'{name}' is read as a whole, and no contract says what {event} holds; write an event document for it"
+            walk.report.add(place, "no-contract", message)
 
 
 def _warn_unread(walk: Walk) -> None:

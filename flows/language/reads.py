@@ -33,7 +33,7 @@ def policies_read(trees: Iterable[Tree]) -> tuple[str, ...]:
 def bound_reads(trees: Iterable[Tree], name: str, of: Type) -> Ways:
     """Give the ways into a bound event that expressions take, sorted; the shorter one holds the longer one."""
     found = {_plain(node.rest) for tree in trees for node in nodes(tree) if isinstance(node, Field) and node.key == name}
-    if () in found and of.name == "record":
+    if () in found:  # the whole of it: without a contract the check has refused that
         found |= {(field,) for field, _ in of.fields if field != "event"}
         found.discard(())
     kept = [way for way in found if not any(way[:length] in found for length in range(len(way)))]

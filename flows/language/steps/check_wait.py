@@ -17,6 +17,8 @@ from schemas.program import END, Wait
 def check_wait(walk: Walk, step: WaitStep, node: Node, names: Names) -> Ran:
     """Bind the event; it is missing after a timeout that goes on."""
     of = awaited(str(step.wait), str(step.as_ or ""), inner(node, "wait"), walk.known, walk.elaborator)
+    if of.data is None and of.bind:
+        walk.untyped.append((of.bind, of.event, inner(node, "as")))
     late = walk.way(step.on_timeout, inner(node, "on_timeout"), names)
     met = walk.bind_result(step, node, of.type, names)
     if not step.as_:

@@ -77,6 +77,7 @@ class Walk:
     ever: dict[str, Bound] = field(default_factory=dict)  # every name that was bound outside of loops
     stopped: list[Mapping[str, Bound]] = field(default_factory=list)  # the names at each stop
     approvals: list[tuple[str, Node]] = field(default_factory=list)
+    untyped: list[tuple[str, str, Node]] = field(default_factory=list)  # events that no contract describes: bound to, type
 
     def list(self, steps: tuple[Step, ...], place: Node, names: Names) -> Ran:
         """Check a list of steps, each with the names that those before it leave."""

@@ -10,6 +10,14 @@ from tests.flows.language.step_texts import messages
 
 WAITS = [
     (
+        "- {wait: thing.odd, as: odd, timeout: 1d, on_timeout: fail}\n  - {action: notify, with: {to: '{{ string(odd) }}'}}",
+        [
+            "4:12: warning[no-contract]: no contract is known for thing.odd: its fields cannot be checked; write an event document or use --infer",
+            "4:27: error[no-contract]: 'odd' is read as a whole, and no contract says what thing.odd holds; write an event document for it",
+            "5:33: error[maybe-missing]: 'string(odd)' may be missing and 'to' must be there; write {{ coalesce(string(odd), ...) }}",
+        ],
+    ),
+    (
         "- {wait: payment.received, as: got, correlate: got.payment.order == order.id}",
         ["4:5: error[no-deadline]: wait 'got' has no timeout; a wait must end: add timeout and on_timeout"],
     ),
