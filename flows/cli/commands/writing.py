@@ -41,6 +41,19 @@ def explain(
     perform("explain", json=json, files=files, mermaid=mermaid, tenant=tenant, home=home)
 
 
+@app.command(epilog="Example:  millrace reference wait")
+def reference(
+    *,
+    construct: Annotated[
+        list[str] | None, typer.Argument(metavar="[CONSTRUCT]", help="A document, trigger, step or key; or functions.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print every page.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Describe the language: a page a construct with its keys, what they hold and mean, and a worked example."""
+    perform("reference", json=json, words=construct or [], everything=everything)
+
+
 @app.command(epilog="Example:  millrace diff deployed flows/order_over_limit.yaml")
 def diff(
     *,
