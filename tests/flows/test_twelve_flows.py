@@ -10,6 +10,7 @@ import pytest
 from flows.language.canonical import canonical_bytes
 from flows.language.compile import CompiledFlow
 from flows.language.definitions import Definitions, Source, check_sources
+from operators.steps import make_runnable
 from schemas.program import (
     NO_STEP,
     Act,
@@ -75,6 +76,12 @@ def test_all_but_the_models_compile() -> None:
 def test_a_program_is_read_back_as_it_was_written(name: str) -> None:
     program = flow(name).program
     assert unpack(pack(program)) == program
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_program_can_be_run(name: str) -> None:
+    program = flow(name).program
+    assert len(make_runnable(program).steps) == len(program.steps)
 
 
 @pytest.mark.parametrize("name", NAMES)
