@@ -7,6 +7,7 @@ from importlib.resources import files
 import msgspec
 import pytest
 
+from flows.cli.reference import reference
 from flows.cli.terminal import Terminal
 from flows.language.definitions import Source, check_sources
 from flows.reference.constructs import CONSTRUCTS, Construct, example_of
@@ -71,8 +72,6 @@ def test_each_function_gives_what_its_page_says() -> None:
 
 
 def test_the_command_prints_a_page_all_pages_or_their_names(capsys: pytest.CaptureFixture[str]) -> None:
-    from flows.cli.reference import reference
-
     assert reference(Terminal(json=False), words=["wait"], everything=False) == 0
     assert capsys.readouterr().out.startswith("## wait\n")
     reference(Terminal(json=False), words=["event", "contract"], everything=False)
