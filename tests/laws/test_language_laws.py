@@ -20,6 +20,7 @@ from flows.language.parse import parse
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type
 from schemas.program import Branch, Fork, Step, Stop, pack
+from tests.laws.spoiled import junk, spoiled
 
 DEAL = EventContract(
     event="deal.closed",
@@ -233,41 +234,9 @@ def _targets(step: Step) -> list[int]:
             return [step.next]
 
 
-junk = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.sampled_from(["", "x", "{{", "{{ a }}", "1h", "30", "deal", "continue", "a.b", "null"]),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(["action", "delay", "when", "then", "set", "as", "any", "not", "field", "value", "{{ k }}"]), inner
-        ),
-    ),
-    max_leaves=5,
-)
-
-
-def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(place for key, item in pairs for place in _places(item, (*path, key)))]
-
-
-def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
-    if not path:
-        return new
-    copy: Any = dict(value) if isinstance(value, dict) else list(value)
-    copy[path[0]] = _replaced(value[path[0]], path[1:], new)
-    return copy
-
-
 @settings(max_examples=150, deadline=None)
 @given(flows, junk, st.integers(0, 10**6))
 def test_junk_in_any_place_is_answered_with_a_place(document: dict[str, Any], new: Any, where: int) -> None:
-    places = _places(document)
-    spoiled = _replaced(document, places[where % len(places)], new)
-    found = check_sources([Source("f.json", json.dumps(spoiled))], [DEAL])
+    found = check_sources([Source("f.json", json.dumps(spoiled(document, new, where)))], [DEAL])
     assert not found.ok or found.flows or found.contracts or found.actions  # a fault of the text leaves what it does not touch
     assert all(problem.line == 1 and problem.column >= 1 and problem.message for problem in found.problems)

@@ -16,6 +16,7 @@ from flows.language.definitions import Source, check_sources
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type
 from schemas.program import Branch, EachEnd, Fail, ForEach, Fork, Program, Step, Stop, Wait, pack, unpack
+from tests.laws.spoiled import junk, spoiled
 
 DEAL = parse_type({"deal": {"id": "string", "value": "int", "stage": "string", "partner": "string?", "tags": "list(string)"}})
 CONTRACTS = [
@@ -214,3 +215,11 @@ def _frames(program: Program) -> Iterator[range]:
             yield range(at + 1, step.join + 1)
         elif isinstance(step, ForEach):
             yield range(at + 1, step.end + 1)
+
+
+@settings(max_examples=200, deadline=None)
+@given(flows, junk, st.integers(0, 10**6))
+def test_junk_in_any_place_of_any_step_is_answered_with_a_place(document: Document, new: Any, where: int) -> None:
+    found = check_sources([Source("f.json", json.dumps(spoiled(document, new, where)))], CONTRACTS)
+    assert not found.ok or found.flows or found.contracts or found.actions
+    assert all(problem.line == 1 and problem.column >= 1 and problem.message for problem in found.problems)
