@@ -6,7 +6,23 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-KEYS = "action delay when then set as any not field value wait steps for_each by".split() + ["{{ k }}"]
+KEYS = [
+    "action",
+    "delay",
+    "when",
+    "then",
+    "set",
+    "as",
+    "any",
+    "not",
+    "field",
+    "value",
+    "wait",
+    "steps",
+    "for_each",
+    "by",
+    "{{ k }}",
+]
 junk = st.recursive(
     st.one_of(
         st.none(),
