@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from flows.cli.commands import connectors, dead_letters, executions, running, writing
+from flows.cli.commands import approvals, connectors, dead_letters, executions, flows, policies, running, schedules, writing
 
 app = typer.Typer(
     name="millrace",
@@ -18,5 +18,9 @@ app = typer.Typer(
 app.add_typer(running.app)
 app.add_typer(writing.app)
 app.add_typer(executions.app, name="executions")
+app.add_typer(approvals.app, name="approvals")
+app.add_typer(flows.app, name="flows")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(policies.app, name="policies")
 app.add_typer(dead_letters.app, name="dlq")
 app.add_typer(connectors.app, name="connectors")

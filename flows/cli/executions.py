@@ -1,65 +1,100 @@
-"""`millrace executions`: what runs, what ended, and what each execution waits for."""
+"""`millrace executions list | show | history`: what runs, what ended, what each execution waits for, and how it came to that."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from flows.cli.ask import ask, quoted, where
+from flows.cli.past import as_it_stood
+from flows.cli.saying import found_execution, time_of
 from flows.cli.terminal import Terminal
-from flows.settings import load_settings
-from infra.clock import SystemClock
+from flows.settings import Settings, load_settings
 from schemas.errors import InvalidInput
 from sinks.projection.query import Question
-from sinks.projection.query_socket import QueryClient
 
 COLUMNS: Final = "execution, tenant, flow, status, trigger_event, started_at, ended_at, waiting_on, wait_until, error"
+WAITING: Final = ("execution", "tenant", "flow", "status", "waits_for", "kind", "since", "until", "error")
 STEPS: Final = ("step", "kind", "started_at", "ended_at", "outcome", "detail")
 ACTIONS: Final = ("action", "step", "type", "status", "created_at", "delivered_at", "attempts", "params")
+HISTORY: Final = ("at", "name", "step", "detail")
 STATUSES: Final = ("running", "waiting", "closing", "completed", "failed", "cancelled")
-CANDIDATES: Final = 5
 
 
-def list_executions(
-    terminal: Terminal, *, flow: str | None, status: str | None, limit: int, tenant: str | None, home: Path | None
+def list_executions(  # noqa: PLR0913  what was typed
+    terminal: Terminal,
+    *,
+    flow: str | None,
+    status: str | None,
+    limit: int,
+    tenant: str | None,
+    home: Path | None,
+    waiting: bool = False,
 ) -> int:
     """List executions, newest first. Raises InvalidInput for a status that does not exist."""
     if status is not None and status not in STATUSES:
         raise InvalidInput(f"there is no status {status!r}; wanted {', '.join(STATUSES)}")
     settings = load_settings(home=home, tenant=tenant)
-    held = where(flow and f"flow = {quoted(flow)}", status and f"status = {quoted(status)}")
-    sql = f"select {COLUMNS} from executions {held} order by started_at desc, execution limit {limit}"
+    held = [flow and f"flow = {quoted(flow)}", status and f"status = {quoted(status)}"]
+    if waiting:
+        answer = ask(terminal, settings.home, Question(_waiting(held, limit), settings.tenant))
+        terminal.rows(answer.records(), WAITING)
+        return 0
+    sql = f"select {COLUMNS} from executions {where(*held)} order by started_at desc, execution limit {limit}"
     answer = ask(terminal, settings.home, Question(sql, settings.tenant))
     terminal.rows(answer.records(), answer.columns)
     return 0
 
 
-def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, home: Path | None) -> int:
-    """Show one execution. Raises InvalidInput where none, or more than one, begins with the id."""
+def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, home: Path | None, at: str | None = None) -> int:
+    """Show one execution as it stands, or as it stood. Raises InvalidInput where none, or more than one, begins with the id."""
     settings = load_settings(home=home, tenant=tenant)
-
-    first = f"select * from executions where starts_with(execution, {quoted(execution)}) limit {CANDIDATES}"
-    found = ask(terminal, settings.home, Question(first, settings.tenant)).records()
-    if len(found) != 1:
-        names = ", ".join(str(one["execution"]) for one in found)
-        raise InvalidInput(
-            f"{len(found)} or more executions begin with {execution} ({names}); give more characters"
-            if found
-            else f"no execution begins with {execution}; `millrace executions list` shows them"
-        )
-
-    def rows(sql: str) -> list[dict[str, Any]]:  # how old the views are was said once
-        return QueryClient(settings.home, SystemClock()).ask(Question(sql, settings.tenant)).records()
-
-    whole = quoted(str(found[0]["execution"]))
-    steps = rows(f"select {', '.join(STEPS)} from steps where execution = {whole} order by started_at, ended_at, step")
-    actions = rows(f"select {', '.join(ACTIONS)} from actions where execution = {whole} order by created_at, action")
+    found = found_execution(terminal, settings, execution)
+    whole = quoted(str(found["execution"]))
+    sql = f"select {', '.join(STEPS)} from steps where execution = {whole} order by started_at, ended_at, step"
+    steps = _rows(terminal, settings, sql)
+    actions = _rows(
+        terminal, settings, f"select {', '.join(ACTIONS)} from actions where execution = {whole} order by created_at, action"
+    )
+    if at is not None:
+        found, steps, actions = as_it_stood(found, _history(terminal, settings, whole), actions, time_of(at, "--at"))
     if terminal.json:
-        terminal.value({**found[0], "steps": steps, "actions": actions})
+        terminal.value({**found, "steps": steps, "actions": actions})
         return 0
-    for name, value in found[0].items():
+    for name, value in found.items():
         if value is not None:
             terminal.print(f"{name:>14}  {value}")
     terminal.rows(steps, STEPS)
     terminal.rows(actions, ACTIONS)
     return 0
+
+
+def history(terminal: Terminal, *, execution: str, tenant: str | None, home: Path | None) -> int:
+    """Show what happened to one execution, in order. Raises InvalidInput where none, or more than one, begins with the id."""
+    settings = load_settings(home=home, tenant=tenant)
+    found = found_execution(terminal, settings, execution)
+    rows = _history(terminal, settings, quoted(str(found["execution"])))
+    terminal.rows([{name: row[name] for name in HISTORY} for row in rows], HISTORY)
+    return 0
+
+
+def _waiting(held: Sequence[str | None], limit: int) -> str:
+    """Ask what executions wait for: the step that is next to move, since when it waits and until when."""
+    live = "status in ('running', 'waiting', 'closing')"
+    return f"""
+        select executions.execution, executions.tenant, flow, status, waiting_on as waits_for, any_value(steps.kind) as kind,
+            coalesce(max(steps.started_at), any_value(executions.started_at)) as since, wait_until as until, error
+        from (select * from executions {where(live, *held)}) executions
+        left join steps on steps.execution = executions.execution and steps.tenant is not distinct from executions.tenant
+            and steps.step = waiting_on and outcome = 'waiting'
+        group by all order by until nulls last, since, execution limit {limit}"""
+
+
+def _history(terminal: Terminal, settings: Settings, execution: str) -> list[dict[str, Any]]:
+    sql = f'select "at", name, step, verb, kind, detail from history where execution = {execution} order by position'
+    return _rows(terminal, settings, sql)
+
+
+def _rows(terminal: Terminal, settings: Settings, sql: str) -> list[dict[str, Any]]:
+    return ask(terminal, settings.home, Question(sql, settings.tenant)).records()

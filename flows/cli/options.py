@@ -20,6 +20,9 @@ Home = Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The fo
 Tenant = Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML or JSON; each may hold several documents.")]
+By = Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so (default: the user of this machine).")]
+Role = Annotated[list[str] | None, typer.Option("--role", metavar="NAME", help="A role that this person has; again for more.")]
+Occurrence = Annotated[int, typer.Option("--occurrence", min=0, help="Which pass of the step, from 0.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="The most rows to show.")]
 
 

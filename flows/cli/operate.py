@@ -1,0 +1,150 @@
+"""`millrace executions cancel | retry | skip | resume`, `millrace flows start`: an operator's word, appended to the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+from uuid import uuid4
+
+from flows.cli.home import must_exist
+from flows.cli.saying import append, execution_of, json_or_text, named_values, told, who
+from flows.cli.terminal import Terminal
+from flows.programs import Deployed, deployed_programs
+from flows.settings import load_settings
+from infra.clock import SystemClock
+from schemas.errors import InvalidInput
+from schemas.expression.findings import ExpressionError
+from schemas.expression.literal_fit import literal_value
+from schemas.program import Manual
+from schemas.records import Json, OperatorCommand
+
+Word = Literal["cancel", "skip", "retry", "resume"]
+ALL: Final = "*"
+OUTCOMES: Final[dict[str, Literal["done", "not_done"]]] = {"done": "done", "not_done": "not_done"}
+
+
+def operate(  # noqa: PLR0913  what was typed
+    terminal: Terminal,
+    word: Word,
+    *,
+    execution: str,
+    tenant: str | None,
+    home: Path | None,
+    step: str = "",
+    occurrence: int = 0,
+    outcome: str = "",
+    by: str | None = None,
+    role: Sequence[str] = (),
+) -> int:
+    """Say a word about an execution. Raises InvalidInput where the execution cannot be found."""
+    settings = load_settings(home=home, tenant=tenant)
+    must_exist(settings.home)
+    owner, whole = execution_of(terminal, settings, execution)
+    command = OperatorCommand(
+        command=word,
+        tenant=owner,
+        execution=whole,
+        step=step,
+        occurrence=occurrence,
+        outcome=OUTCOMES[outcome] if outcome else "",
+        by=who(by),
+        roles=list(role),
+        at=SystemClock().now_us(),
+    )
+    append(settings.home, command)
+    said = {"command": word, "tenant": owner, "execution": whole, "step": step}
+    return told(
+        terminal, said, f"{word} of {whole} is taken in; `millrace executions history {whole[:12]}` shows what became of it"
+    )
+
+
+def cancel(terminal: Terminal, **said: object) -> int:
+    """End an execution; what it did is undone."""
+    return operate(terminal, "cancel", **said)  # type: ignore[arg-type]
+
+
+def skip(terminal: Terminal, **said: object) -> int:
+    """Go on without a step that failed or waits."""
+    return operate(terminal, "skip", **said)  # type: ignore[arg-type]
+
+
+def retry(terminal: Terminal, **said: object) -> int:
+    """Try a step again."""
+    return operate(terminal, "retry", **said)  # type: ignore[arg-type]
+
+
+def resume(terminal: Terminal, **said: object) -> int:
+    """Say what became of a command whose end is unknown."""
+    return operate(terminal, "resume", **said)  # type: ignore[arg-type]
+
+
+def start(  # noqa: PLR0913  what was typed
+    terminal: Terminal,
+    *,
+    flow: str,
+    pairs: Sequence[str],
+    inputs: str | None,
+    key: str | None,
+    by: str | None,
+    role: Sequence[str],
+    tenant: str | None,
+    home: Path | None,
+) -> int:
+    """Start a flow by hand. Raises InvalidInput for one that cannot be started so, or with these inputs, or by this role."""
+    settings = load_settings(home=home, tenant=tenant)
+    found = _startable(deployed_programs(must_exist(settings.home)), flow, settings.tenant)
+    owner = settings.tenant or found.tenant
+    if owner == ALL:
+        raise InvalidInput(f"'{flow}' serves all tenants; say for which one with --tenant")
+    given = _inputs(found, pairs, inputs)
+    manual = next(trigger for trigger in found.program.triggers if isinstance(trigger, Manual))
+    name = key or ("" if manual.id is not None else uuid4().hex)
+    _check_role(found, role)
+    command = OperatorCommand(
+        command="start", tenant=owner, flow=flow, inputs=given, id=name, by=who(by), roles=list(role), at=SystemClock().now_us()
+    )
+    append(settings.home, command)
+    said = {"flow": flow, "tenant": owner, "id": name}
+    return told(
+        terminal, said, f"the start of '{flow}' for {owner} is taken in; `millrace executions list --flow {flow}` shows it"
+    )
+
+
+def _startable(deployed: Sequence[Deployed], flow: str, tenant: str | None) -> Deployed:
+    """Find the flow as it is in force for a tenant: its own goes before the one for all."""
+    named = [one for one in deployed if one.flow == flow and (tenant is None or one.tenant in (tenant, ALL))]
+    if not named:
+        known = sorted({one.flow for one in deployed if any(isinstance(each, Manual) for each in one.program.triggers)})
+        raise InvalidInput(
+            f"no flow '{flow}' is in force{f' for {tenant}' if tenant else ''}; by hand start {', '.join(known) or 'none'}"
+        )
+    if tenant is None and len(named) > 1:
+        raise InvalidInput(f"'{flow}' is in force for {', '.join(one.tenant for one in named)}; say for which with --tenant")
+    found = max(named, key=lambda one: one.tenant != ALL)
+    if not any(isinstance(trigger, Manual) for trigger in found.program.triggers):
+        raise InvalidInput(f"'{flow}' has no manual trigger; add `manual: {{roles: [...]}}` to its triggers and deploy it")
+    return found
+
+
+def _inputs(found: Deployed, pairs: Sequence[str], whole: str | None) -> Json:
+    given = json_or_text(whole) if whole is not None else {}
+    if not isinstance(given, dict):
+        raise InvalidInput(f'--inputs {whole!r} is no JSON object; write for instance {{"invoice_id": "I7"}}')
+    given |= named_values(pairs, "input")
+    want = found.program.inputs
+    try:
+        if want is not None:
+            literal_value(given, want)
+    except ExpressionError as error:
+        place = ".".join(map(str, error.path))
+        raise InvalidInput(f"inputs{'.' if place else ''}{place}: {error.message}") from error
+    if want is None and given:
+        raise InvalidInput(f"'{found.flow}' takes no inputs; {', '.join(given)} cannot be given")
+    return given
+
+
+def _check_role(found: Deployed, role: Sequence[str]) -> None:
+    roles = {name for trigger in found.program.triggers if isinstance(trigger, Manual) for name in trigger.roles}
+    if roles.isdisjoint(role):
+        raise InvalidInput(f"'{found.flow}' is started by {', '.join(sorted(roles))}; say which you are with --role")
