@@ -45,9 +45,9 @@ class UpOptions:
     clock: ClockName = "wall"
     default_tenant: str | None = None
     crashes_a_minute: int = 5
-    silent_s: float = SILENT_S
     port: int = 0
     roles: tuple[str, ...] = ORDER
+    silent_s: float = SILENT_S
 
 
 @dataclass(slots=True)
