@@ -53,7 +53,7 @@ def _of_part(tables: WatchTables, window: Window, part: Part, places: Ints, *, t
     values = source.select([_value(tree, schema).cast(dtype_of(type_of(tree))).alias(name) for name, tree in trees.items()])
     every = pl.DataFrame(
         {"tenant": frame[TENANT], "name": frame["tenant"], "time": frame["time"], "number": frame[NUMBER], "src": places}
-    ).hstack([pl.Series("id", hash_rows([frame["source"], frame["id"]])), grouped.alias("k")])
+    ).hstack([pl.Series("id", _ids(frame)), grouped.alias("k")])
     wide = pl.concat([every, values, select_keys(frame, event_keys(tables))], how="horizontal")
     wide = wide if len(rows) == len(places) and (rows == np.arange(len(places))).all() else wide[rows]
     wide = wide.with_columns(feeds[FEED]).filter(pl.col("k").is_not_null())
@@ -62,12 +62,19 @@ def _of_part(tables: WatchTables, window: Window, part: Part, places: Ints, *, t
 
 
 def _keys(wide: pl.DataFrame) -> Hashes:
-    """Hash (tenant, content, key); of tenants each name once, by its text, for numbers differ from file to file."""
-    tenants, numbers = np.unique(wide["tenant"].to_numpy(), return_inverse=True)
-    first = np.zeros(len(tenants), np.int64)
-    first[numbers[::-1]] = np.arange(len(numbers))[::-1]
-    names = hash_rows([wide["name"][first]])
-    return hash_rows([pl.Series(names[numbers].view(np.int64)), wide[FEED], wide["k"]])
+    """Hash (tenant, content, key); of tenants the texts, for their numbers differ from file to file."""
+    return hash_rows([_each_once(wide["name"]), wide[FEED], wide["k"]])
+
+
+def _ids(frame: pl.DataFrame) -> Hashes:
+    return hash_rows([_each_once(frame["source"]), frame["id"]])
+
+
+def _each_once(texts: pl.Series) -> pl.Series:
+    """Give the hash of texts of which few differ."""
+    different = texts.unique()
+    hashes = pl.Series(hash_rows([different]).view(np.int64))
+    return texts.replace_strict(different, hashes, return_dtype=pl.Int64)
 
 
 def _empty(window: Window) -> pl.DataFrame:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 Hashes = npt.NDArray[np.uint64]
-_PLACES: Final = 512  # bytes with numbers of their own; farther ones take those of 512 before, times an odd number
+_PLACES: Final = 64  # bytes with numbers of their own; farther ones take those of 64 before, times an odd number
 _STEP: Final = 0x9E3779B97F4A7C15
 _LENGTH_SALT: Final = np.uint64(0xD1B54A32D192ED03)
 
@@ -47,15 +47,20 @@ def _hash_column(column: pl.Series) -> Hashes:
 
 
 def _hash_texts(column: pl.Series) -> Hashes:
-    data = column.to_frame("t").select(pl.col("t").cast(pl.Binary)).to_series()
-    lengths = data.bin.size().cast(pl.Int64).to_numpy()
-    every = np.frombuffer(b"".join(data.to_list()), np.uint8)
-    ends = np.cumsum(lengths)
-    places = np.arange(len(every)) - np.repeat(ends - lengths, lengths)
+    array = column.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    ends = np.frombuffer(array.buffers()[1], "<i8")[array.offset : array.offset + len(array) + 1]
+    if not len(array) or ends[0] == ends[-1]:
+        return np.zeros(len(array), np.uint64)
+    every = np.frombuffer(array.buffers()[2], np.uint8)[ends[0] : ends[-1]]
+    ends = ends - ends[0]
+    lengths = np.diff(ends)
+    places = np.arange(len(every)) - np.repeat(ends[:-1], lengths)
     with np.errstate(over="ignore"):
-        numbers = _table()[(places % _PLACES) * 256 + every] * (2 * (places // _PLACES).astype(np.uint64) + np.uint64(1))
+        numbers = _table()[((places & (_PLACES - 1)) << 8) + every]
+        if int(np.max(lengths)) > _PLACES:
+            numbers = numbers * (2 * (places // _PLACES).astype(np.uint64) + np.uint64(1))
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(numbers, dtype=np.uint64)])
-        return mixed(sums[ends] - sums[ends - lengths] + lengths.astype(np.uint64) * _LENGTH_SALT)
+        return mixed(sums[ends[1:]] - sums[ends[:-1]] + lengths.astype(np.uint64) * _LENGTH_SALT)
 
 
 @lru_cache(maxsize=1)

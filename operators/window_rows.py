@@ -47,11 +47,11 @@ class Retained:
             first, second = self._runs[-2:]
             self._runs[-2:] = [_sorted(np.concatenate([first.keys, second.keys]), pl.concat([first.rows, second.rows]))]
 
-    def of(self, keys: Hashes) -> Run:
+    def of(self, keys: Hashes, columns: Sequence[str]) -> Run:
         """Give all rows of some keys (sorted, each once), oldest first."""
-        found = [_pick(run, keys) for run in self._runs]
+        found = [_pick(Run(run.keys, run.rows.select(columns)), keys) for run in self._runs]
         if not found:
-            return Run(np.empty(0, np.uint64), pl.DataFrame(schema=self.schema))
+            return Run(np.empty(0, np.uint64), pl.DataFrame(schema=self.schema).select(columns))
         return Run(np.concatenate([run.keys for run in found]), pl.concat([run.rows for run in found]))
 
     def all(self) -> Run:

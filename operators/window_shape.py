@@ -21,15 +21,15 @@ from operators.window_payloads import CLOCK, NUMBER, TENANT, Part, Payloads
 from operators.window_rows import Retained, Run
 from operators.window_tables import FEED, WatchTables, missed_by
 from operators.window_verdicts import Given, Verdicts, ended, started
-from operators.window_work import Closing, Work, make_work, windows_of
+from operators.window_work import Closing, Work, columns_of, make_work, windows_of
 from schemas.expression.column_types import dtype_of
 from schemas.expression.fit import type_of
 from schemas.expression.types import Type
 from schemas.program import Window
 
 Ints = npt.NDArray[np.int64]
-PRUNE_EVERY: Final = 32  # batches
 PRUNE_SMALL: Final = 4_096  # rows; so few are looked through each time
+GROWN: Final = 1.25
 _HELD: Final = {"tenant": pl.Int64(), "time": pl.Int64(), "number": pl.Int64(), "row": pl.Int64(), "clock": pl.Int64()}
 _OPEN: Final = {"key": pl.UInt64(), "tenant": pl.Int64(), "end": pl.Int64(), "start": pl.Int64(), "number": pl.Int64()}
 Complete = Callable[[Ints, Ints, Ints], Completed]
@@ -68,7 +68,7 @@ class WindowShape:
         self.block = 1  # that what is new goes into
         self.fresh: list[Run] = []  # rows that are in no block yet
         self._tracks = self.closes or window.kind == "session"
-        self._calls = 0
+        self._kept = 0  # rows, after the last look through all
 
     def take(self, batch: Batch) -> Outcome:
         """Take in rows of watched tenants; give the verdicts that they complete."""
@@ -122,8 +122,9 @@ class WindowShape:
             ahead = held["time"].to_numpy() > self.frontier.passed[held["tenant"].to_numpy()]
             self.pending = pl.concat([self.pending, held.filter(ahead).select(list(_HELD))])
         if self._tracks:
-            nothing = Run(np.empty(0, np.uint64), pl.DataFrame(schema=self.retained.schema))
-            work = make_work(self.retained.all(), nothing, self.window)
+            everything = self.retained.all()
+            nothing = Run(np.empty(0, np.uint64), everything.rows.clear())
+            work = make_work(everything, nothing, self.window)
             closing = windows_of(work, self.window)
             tenants = work.rows["tenant"].to_numpy()[closing.last]
             self.open = self._windows(work, closing, closing.end > self.frontier.passed[tenants])
@@ -143,11 +144,9 @@ class WindowShape:
         new = contents_of(self.tables, self.window, self.payloads.find(released["number"].to_numpy(), part))
         ending = self._ending(complete)
         if new.height or len(ending):
-            run = Run(
-                new["key"].to_numpy(),
-                new.with_columns(block=pl.lit(self.block, dtype=pl.Int64)).select(list(self.retained.schema)),
-            )
-            work = make_work(self.retained.of(np.unique(np.concatenate([run.keys, ending]))), run, self.window)
+            columns = columns_of(self.window)
+            run = Run(new["key"].to_numpy(), new.select(columns))
+            work = make_work(self.retained.of(np.unique(np.concatenate([run.keys, ending])), columns), run, self.window)
             given = Given(self.tables, self.window, work, self.payloads, part)
             verdicts = self._verdicts(given, new, released, (complete, before))
         self.payloads.settle(self._needed_events(), part, self.block)
@@ -169,7 +168,7 @@ class WindowShape:
             if self.closes:
                 verdicts += ended(given, closing, done, done.known & begun)
             self._follow_open(work, closing, ~done.known & begun)
-        rows = work.rows[asked]
+        rows = kept.with_columns(block=pl.lit(self.block, dtype=pl.Int64)).select(list(self.retained.schema))
         self.retained.add(work.keys[asked], rows)
         self.fresh.append(Run(work.keys[asked], rows))
         return verdicts
@@ -215,9 +214,11 @@ class WindowShape:
                 return np.asarray((keys[at] == run.keys) & (time >= open_["start"].to_numpy()[at]))
 
     def _tidy(self) -> None:
-        self._calls += 1
-        if self._calls % PRUNE_EVERY == 0 or self.retained.height < PRUNE_SMALL:
-            self.prune()
+        """Prune when there may be much to let go of: looking through all rows costs what a batch does."""
+        if self.retained.height > PRUNE_SMALL and self.retained.height < GROWN * self._kept:
+            return
+        self.prune()
+        self._kept = self.retained.height
 
     def _late(self, batch: Batch, late: npt.NDArray[np.bool_]) -> pl.DataFrame:
         assert self.tables is not None

@@ -16,11 +16,19 @@ from operators.window_frontier import first_at_least
 from operators.window_hash import Hashes
 from operators.window_measures import Rows, measure
 from operators.window_rows import Run
+from operators.window_tables import FEED
 from schemas.program import Window
 
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Kind = Literal["sliding", "tumbling", "session"]
+
+
+def columns_of(window: Window) -> list[str]:
+    """Name what a working set holds of its rows."""
+    values = [f"x{place}" for place, one in enumerate(window.measures) if one.value is not None]
+    ends = [] if window.kind == "sliding" else ["tenant"]
+    return ["time", "id", *values, *ends, *(["number", FEED] if window.fire == "close" else [])]
 
 
 class Closing(NamedTuple):
@@ -38,7 +46,9 @@ class Work:
     keys: Hashes
     rows: pl.DataFrame
     fresh: Ints
-    starts: Ints  # where the window begins that a row ends
+    starts: (
+        Ints  # where the window begins that a row ends; of sliding windows only for rows that are fresh, unless `distinct` asks
+    )
 
 
 def make_work(held: Run, new: Run, window: Window) -> Work:
@@ -51,7 +61,8 @@ def make_work(held: Run, new: Run, window: Window) -> Work:
     twice = _came_twice(keys, rows, fresh)
     if twice.any():
         keys, fresh, rows = keys[~twice], fresh[~twice], rows.filter(~twice)
-    return Work(keys, rows, fresh, _starts(keys, rows["time"].to_numpy(), window))
+    asked = None if any(one.kind == "distinct" for one in window.measures) else np.flatnonzero(fresh >= 0)
+    return Work(keys, rows, fresh, _starts(keys, rows["time"].to_numpy(), window, asked))
 
 
 def measured(work: Work, asked: Ints, window: Window, *, after: bool) -> pl.DataFrame:
@@ -90,14 +101,16 @@ def _came_twice(keys: Hashes, rows: pl.DataFrame, fresh: Ints) -> Flags:
     return np.asarray(again & (fresh >= 0))
 
 
-def _starts(keys: Hashes, time: Ints, window: Window) -> Ints:
+def _starts(keys: Hashes, time: Ints, window: Window, asked: Ints | None) -> Ints:
     places = np.arange(len(keys))
     if not len(keys):
         return places
     begins = np.concatenate([[True], keys[1:] != keys[:-1]])
     if window.kind == "sliding":
         first = np.maximum.accumulate(np.where(begins, places, 0))
-        return first_at_least(time, first, places + 1, time - window.size_us + 1)
+        at = places if asked is None else asked
+        first[at] = first_at_least(time, first[at], at + 1, time[at] - window.size_us + 1)
+        return first
     if window.kind == "tumbling":
         bucket = time // window.size_us
         begins[1:] |= bucket[1:] != bucket[:-1]

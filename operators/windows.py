@@ -110,11 +110,13 @@ class Windows:
         found = []
         for event, shapes in self._shapes.items():
             for name, shape in shapes.items():
-                due_us = shape.next_due_us()
+                due_us, height = shape.next_due_us(), shape.retained.height
                 outcome = shape.advance(until_us)
                 if due_us is not None and due_us <= until_us:
-                    self._changed[name] = None
                     found.append(Found(event, outcome))
+                    self._changed[name] = None
+                elif shape.retained.height < height:
+                    self._changed[name] = None
         return found
 
     def next_due_us(self) -> int | None:
