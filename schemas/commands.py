@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
+from schemas.expression.secret_places import secret_places
+from schemas.expression.template import Template
 from schemas.program import Act, Compensation, Program
 from schemas.records import Action, AtOnceWith, BatchWith, Json, Retry, decode, encode
 
@@ -63,6 +65,7 @@ def command_head(step: Act, program: Program) -> bytes:
         said["retry"] = step.retry
     if step.awaited:
         said |= {"awaited": True, "timeout": step.timeout_us, "onunknown": step.on_unknown}
+    said |= _references(step.params)
     return msgspec.json.encode(said)[:-1]
 
 
@@ -82,4 +85,11 @@ def compensation_head(step: str, compensate: Compensation, program: Program) -> 
     }
     if compensate.retry != Retry():
         said["retry"] = compensate.retry
+    said |= _references(compensate.params)
     return msgspec.json.encode(said)[:-1]
+
+
+def _references(params: Template) -> dict[str, Json]:
+    """Say where secrets are referred to: the step's own text says it, so that nothing in an event's data can."""
+    places = secret_places(params)
+    return {"secrets": [[list(place), name] for place, name in places.items()]} if places else {}

@@ -73,6 +73,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     batch: BatchWith | None = None
     concurrency: AtOnceWith | None = None
     undoes: str | None = None  # the id of the command that this one compensates
+    secrets: tuple[tuple[tuple[str | int, ...], str], ...] = ()  # where in data a reference to which secret stands
     data: Json  # the parameters
 
 

@@ -16,7 +16,7 @@ from schemas.connector_rules import ConnectorRules, Rule
 from schemas.errors import InvalidInput
 from schemas.ports import Command, Connector, Outcome, StoredAction
 from schemas.records import Action, Control, Json
-from sinks.secrets import Lookup, fill
+from sinks.secrets import Lookup, fill, revealed
 
 SECRET_RETRY_US: Final = 5_000_000
 CONTRACT: Final = "action/"
@@ -61,15 +61,18 @@ class Outgoing:
             settings = fill(settings, self.secrets)
         except InvalidInput:
             settings = {name: value for name, value in settings.items() if name != LOOK_UP}
-        return self._made(stored, actions, settings, now_us)
+        return self._made(stored, actions, settings, now_us, reveal=False)
 
     def _rule(self, stored: StoredAction, actions: Sequence[Action]) -> Rule:
         return self._rules.rule(stored.tenant, actions[0].type, stored.connector)
 
-    def _made(self, stored: StoredAction, actions: Sequence[Action], settings: Mapping[str, Json], now_us: int) -> Command:
+    def _made(
+        self, stored: StoredAction, actions: Sequence[Action], settings: Mapping[str, Json], now_us: int, *, reveal: bool = True
+    ) -> Command:
+        pairs = zip(stored.members or (stored,), actions, strict=True)
+        members = tuple(self._one(one, action, settings, now_us, reveal=reveal) for one, action in pairs)
         if not stored.members:
-            return self._one(stored, actions[0], settings, now_us)
-        members = tuple(self._one(one, action, settings, now_us) for one, action in zip(stored.members, actions, strict=True))
+            return members[0]
         return Command(
             id=stored.id,
             tenant=stored.tenant,
@@ -84,7 +87,8 @@ class Outgoing:
             members=members,
         )
 
-    def _one(self, stored: StoredAction, action: Action, settings: Mapping[str, Json], now_us: int) -> Command:
+    def _one(self, stored: StoredAction, action: Action, settings: Mapping[str, Json], now_us: int, *, reveal: bool) -> Command:
+        raw = revealed(stored.raw, action.secrets, self.secrets) if reveal and action.secrets else stored.raw
         left_us = max(1, stored.expires_us - now_us) if action.awaited else action.retry.attempt_timeout_us
         return Command(
             id=action.id,
@@ -94,8 +98,8 @@ class Outgoing:
             attempt=stored.attempts,
             timeout_us=min(action.retry.attempt_timeout_us, left_us),
             settings=settings,
-            body=_bodies.decode(stored.raw),
-            raw=stored.raw,
+            body=_bodies.decode(raw),
+            raw=raw,
             errors=self._errors.get(action.type, frozenset()),
         )
 

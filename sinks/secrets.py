@@ -1,12 +1,16 @@
-"""Secrets by reference: a setting says `secrets.name`, the value comes from the environment and is written nowhere."""
+"""Secrets by reference: a setting says `secrets.name`, a parameter refers to one; the value is written nowhere."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from schemas.errors import InvalidInput
+from schemas.expression.template import REFERENCE
 from schemas.records import Json
 
 ENVIRONMENT_PREFIX: Final = "MILLRACE_SECRET_"
@@ -36,8 +40,30 @@ def fill(settings: Json, lookup: Lookup) -> Json:
     return settings
 
 
+def revealed(record: bytes, places: Sequence[tuple[Sequence[str | int], str]], lookup: Lookup) -> bytes:
+    """Put secrets into a command's parameters where its step refers to them, and nowhere else. Raises InvalidInput."""
+    body = _reader.decode(record)
+    for place, name in places:
+        holder = body
+        way = ("data", *place)
+        for part in way[:-1]:
+            holder = holder[part]
+        if holder[way[-1]] != {REFERENCE: name}:
+            raise InvalidInput(f"the command holds no reference to secrets.{name} where its step has one; deploy the flow again")
+        holder[way[-1]] = _value(name, lookup)
+    return _writer.encode(body)
+
+
 def _found(match: re.Match[str], lookup: Lookup) -> str:
-    value = lookup(match[1])
+    return _value(match[1], lookup)
+
+
+def _value(name: str, lookup: Lookup) -> str:
+    value = lookup(name)
     if value is None:
-        raise InvalidInput(f"secrets.{match[1]} is not set; set {ENVIRONMENT_PREFIX}{match[1].upper()} for the dispatcher")
+        raise InvalidInput(f"secrets.{name} is not set; set {ENVIRONMENT_PREFIX}{name.upper()} for the dispatcher")
     return value
+
+
+_reader: Final = msgspec.json.Decoder(float_hook=Decimal)
+_writer: Final = msgspec.json.Encoder(decimal_format="number")
