@@ -23,6 +23,7 @@ from operators.approve import find_ballot, give_notice, refusal, take_decision, 
 from operators.call_flow import open_call, take_end, waiting_call
 from operators.closing import close
 from operators.execution import Cause, Hidden, Parked, Rest, State
+from operators.for_each import go_on
 from operators.onward import begin_steps, carry, fail, go
 from operators.operate import operate, standing
 from operators.queued import admit, enqueue, give_up, move, withdraw
@@ -42,7 +43,7 @@ from operators.watch_for import (
 )
 from schemas.effects import Ended, MetEvent
 from schemas.expression.template import MissingValue
-from schemas.program import Act, Approve, Call, Wait
+from schemas.program import Act, Approve, Call, ForEach, Wait
 from schemas.records import Decision, OperatorCommand, Result
 
 _NOTHING = Rest()
@@ -100,6 +101,8 @@ def _due(run: Run, parked: Parked) -> int:
             return time_out_asking(run, parked)
         case Act() | Call():
             return time_out_action(run, parked)
+        case ForEach():
+            return go_on(run, parked)
         case _:
             run.unpark(parked.token)
             run.note("completed", step.name, "delay")

@@ -5,12 +5,16 @@ Items start in their order. What an item binds ends with it; `result` is what co
 
 from __future__ import annotations
 
-from operators.execution import Frame, Loop
+from typing import Final
+
+from operators.execution import Frame, Loop, Parked
 from operators.frames import open_frame, tear_down
 from operators.issue import shared_row, shared_template
 from operators.run import END, PUMP, Run, StepFailed, StepFunction
 from schemas.errors import BrokenInvariant
 from schemas.program import EachEnd, ForEach
+
+STEPS_LEFT: Final = 500  # of those an input may take; an item is begun only where it may take as many
 
 
 def for_each(step: ForEach) -> StepFunction:
@@ -26,7 +30,7 @@ def for_each(step: ForEach) -> StepFunction:
         run.note("entered", step.name, "for_each", len(items))
         frame = open_frame(run, run.token, run.frame)
         run.frames[frame].loop = Loop(list(items))
-        run.push(PUMP, frame, run.step)
+        run.push(PUMP, frame, END)
         return END
 
     return enter
@@ -41,7 +45,7 @@ def each_end(step: EachEnd) -> StepFunction:
         group, loop, index = _leave_item(run)
         if result is not None:
             loop.results[index] = value
-        run.push(PUMP, group, END)
+        _start_more(run, group)
         return END
 
     return leave
@@ -56,9 +60,26 @@ def start_items(run: Run, name: int) -> None:
     assert isinstance(step, ForEach)
     loop = group.loop
     if loop.next < len(loop.items) and len(group.open) < step.concurrency:
-        _start_item(run, name, group, step)
+        if run.left < STEPS_LEFT:
+            _rest(run, name, group)
+        else:
+            _start_item(run, name, group, step)
     elif not group.open and loop.next >= len(loop.items):
         _end(run, name, group, step)
+
+
+def _rest(run: Run, name: int, group: Frame) -> None:
+    """Start no more items in this input: others have their turn first, and no loop is cut off by its mere length."""
+    resting = Parked(run.new_token(), group.step, run.now_us, "delay", name)
+    run.parked[resting.token] = resting
+    run.timers_set.append(resting)
+
+
+def go_on(run: Run, resting: Parked) -> int:
+    """Start the next items of a loop that rested."""
+    run.unpark(resting.token)
+    run.push(PUMP, resting.frame, END)
+    return END
 
 
 def _start_item(run: Run, name: int, group: Frame, step: ForEach) -> None:
@@ -76,7 +97,7 @@ def _start_item(run: Run, name: int, group: Frame, step: ForEach) -> None:
 def _end(run: Run, name: int, group: Frame, step: ForEach) -> None:
     loop = group.loop
     assert loop is not None
-    del run.frames[name]
+    tear_down(run, name)
     run.switch(group.owner, group.parent)
     ends = run.runnable.program.steps[step.end]
     has_result = isinstance(ends, EachEnd) and ends.result is not None
@@ -96,8 +117,14 @@ def collect_failure(run: Run, failure: StepFailed) -> bool:
         return False
     group, loop, index = _leave_item(run)
     loop.errors[index] = (failure.code, failure.message)
-    run.push(PUMP, group, END)
+    _start_more(run, group)
     return True
+
+
+def _start_more(run: Run, group: int) -> None:
+    """See to it that the next item starts, once."""
+    if (PUMP, group, END) not in run.agenda:
+        run.push(PUMP, group, END)
 
 
 def _leave_item(run: Run) -> tuple[int, Loop, int]:

@@ -8,7 +8,7 @@ from operators.frames import drop, withdraw
 from operators.onward import carry, go
 from operators.run import Advanced, Run, StepFailed, advanced, after
 from operators.undo import issue_undo
-from schemas.program import Act
+from schemas.program import Act, ForEach
 from schemas.records import OperatorCommand
 
 
@@ -68,7 +68,8 @@ def _drop(run: Run, parked: Parked) -> None:
 def _waiting(run: Run, order: OperatorCommand) -> Parked | None:
     """Find the token that waits at a step; of several that of the pass that is named."""
     steps = run.runnable.program.steps
-    found = [one for one in run.parked.values() if one.kind != "notice" and steps[one.step].name == order.step]
+    waits = [one for one in run.parked.values() if one.kind != "notice" and not isinstance(steps[one.step], ForEach)]
+    found = [one for one in waits if steps[one.step].name == order.step]
     exact = [one for one in found if one.about == order.occurrence]
     return next(iter(exact or found), None)
 

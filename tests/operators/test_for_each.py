@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.program import Arm, Branch, Compensation, EachEnd, Fail, ForEach, Fork, Join, Set
-from tests.operators.executions import MINUTE, World, act, asked, condition, data, delay, runnable, tree, wait
+from tests.operators.executions import MINUTE, NOW, World, act, asked, condition, data, delay, runnable, tree, wait
 
 USE = {"results": "{{ picks.results }}", "errors": "{{ picks.errors }}"}
 
@@ -172,3 +172,29 @@ def test_branches_within_items_go_their_own_ways() -> None:
     )
     world = _loop(*body, concurrency=1)
     assert [one.data for one in world.commands[:-1]] == [{"sku": "y"}]
+
+
+def test_a_long_list_of_items_that_do_not_wait_is_no_endless_one() -> None:
+    loop = ForEach("loop", tree("order.lines"), "item", 1, 2, 3, most=5000, bind="picks")
+    mail = act("mail", 2, {"to": "{{ item }}"})
+    world = World(runnable(loop, mail, EachEnd("loop"), act("use", params=USE))).start(**{"order.lines": ["x"] * 2_000})
+    assert world.status == "waiting"
+    assert [parked.due_us for parked in world.timers.values()] == [NOW]
+    world.at(0)
+    assert (world.status, len(world.commands)) == ("completed", 2_001)
+    assert len(world.all) > 3
+
+
+def test_a_race_ends_a_loop_that_rests() -> None:
+    steps = (
+        Fork("race", (("loop", 1), ("paid", 4)), 5),
+        ForEach("loop", tree("order.lines"), "item", 2, 3, 5),
+        act("mail", 3),
+        EachEnd("loop"),
+        wait("paid", 5),
+        Join("race", 2, 6, need=1),
+        act("use"),
+    )
+    world = World(runnable(*steps)).start(**{"order.lines": ["x"] * 2_000})
+    assert world.meet({})
+    assert (world.status, world.timers, len(world.commands)) == ("completed", {}, 251)
