@@ -142,28 +142,30 @@ def match_columns(batch: Sequence[tuple[pl.DataFrame, TypeTable]], select: Selec
 def _plan(events: pl.DataFrame, table: TypeTable, select: Select) -> pl.LazyFrame:
     place = events.select("row", "tenant")
     needed = pl.concat([place, select(events, table.keys)], how="horizontal") if table.keys else place
-    pairs = pl.concat([part for one in table.shapes for part in _match_shape(needed, one)])
-    if table.overrides is not None:
-        pairs = pairs.join(table.overrides.lazy(), on=["tenant", "entry"], how="anti")
+    pairs = pl.concat([part for one in table.shapes for part in _match_shape(needed, one, table.overrides)])
     pairs = pairs.sort("row", "flow_rank", "order")
     if table.several:
         pairs = pairs.unique(["row", "flow_rank"], keep="first", maintain_order=True)
     return pairs.select(list(PAIRS))
 
 
-def _match_shape(events: pl.DataFrame, one: ShapeTable) -> Iterable[pl.LazyFrame]:
+def _match_shape(events: pl.DataFrame, one: ShapeTable, overrides: pl.DataFrame | None) -> Iterable[pl.LazyFrame]:
     keys_equal, parameters_equal = [key for key, _ in one.equal], [name for _, name in one.equal]
     if one.own is not None:
         on = (["tenant", *keys_equal], ["tenant", *parameters_equal])
         yield _filter(_join(events.lazy(), one.own, *on), one, events.schema)
-    if one.shared is None:
+    for joined in () if one.shared is None else _with_shared(events, one.shared, keys_equal, parameters_equal):
+        pairs = _filter(joined, one, events.schema)
+        yield pairs if overrides is None else pairs.join(overrides.lazy(), on=["tenant", "entry"], how="anti")
+
+
+def _with_shared(events: pl.DataFrame, shared: pl.DataFrame, left: list[str], right: list[str]) -> Iterable[pl.LazyFrame]:
+    if left:
+        yield _join(events.lazy(), shared, left, right)
         return
-    if one.equal:
-        yield _filter(_join(events.lazy(), one.shared, keys_equal, parameters_equal), one, events.schema)
-        return
-    slice_rows = max(1, CROSS_ROWS_MAX // one.shared.height)
+    slice_rows = max(1, CROSS_ROWS_MAX // shared.height)
     for start in range(0, max(1, events.height), slice_rows):
-        yield _filter(events.slice(start, slice_rows).lazy().join(one.shared.lazy(), how="cross"), one, events.schema)
+        yield events.slice(start, slice_rows).lazy().join(shared.lazy(), how="cross")
 
 
 def _join(events: pl.LazyFrame, table: pl.DataFrame, left: list[str], right: list[str]) -> pl.LazyFrame:

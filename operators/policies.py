@@ -35,14 +35,19 @@ class Policies:
             raise BadRecord("bad-policy", f"policy {name}: {error}") from error
 
     def environment(self, tenant: str, names: Iterable[str], now_us: int) -> dict[str, Any]:
-        """Give each policy under its key, and under `policies` the versions by name; what is not in force is left out."""
+        """Give each policy under its key, with those that tables read, and under `policies` the versions by name.
+
+        What is not in force is left out.
+        """
         env: dict[str, Any] = {}
         versions: dict[str, str] = {}
-        for name in names:
-            policy = self._of(tenant, name, now_us)
+        asked = list(names)
+        for name in asked:
+            policy = self._of(tenant, name, now_us) if name not in versions else None
             if policy is not None:
                 env[f"policies.{name}"] = self._value(policy)
                 versions[name] = policy.version
+                asked += policy.policies if isinstance(policy, TablePolicy) else ()  # values, so that this ends
         env["policies"] = versions
         return env
 

@@ -21,6 +21,7 @@ from schemas.program import (
     Act,
     Arm,
     Branch,
+    Decide,
     EachEnd,
     Emit,
     Fail,
@@ -66,7 +67,7 @@ def lay_out(flow: TypedFlow, version: str) -> Program:
         rollout_percent=flow.rollout.percent,
         rollout_by=rollout_by,
         shadow=flow.rollout.shadow,
-        policies=policies_read([*trees, *asked]),
+        policies=tuple(sorted({*policies_read([*trees, *asked]), *(one.policy for one in steps if isinstance(one, Decide))})),
     )
 
 
