@@ -43,6 +43,11 @@ def is_events(topic: str) -> bool:
     return topic.endswith(EVENTS_SUFFIX)
 
 
+def is_said_to_engine(topic: str) -> bool:
+    """Tell whether the engine reads a topic of the ingress file."""
+    return topic in (CONTROL, DECISIONS, COMMANDS) or is_events(topic)
+
+
 def partition_of(tenant: str | None, partitions: int) -> int:
     """Give the partition of a tenant's records; a record without a readable tenant lies in partition 0."""
     return 0 if tenant is None else shard_of(tenant) % partitions

@@ -23,7 +23,7 @@ from infra.state_store import SqliteStateStore
 from operators.seen import MARGIN_US, WINDOW_US
 from schemas.errors import FileReplaced, HomeLocked, StateTooNew, StorageFailed
 from schemas.ports import Clock
-from schemas.topics import COMMANDS, CONTROL, DECISIONS, INGRESS_FILE, RESULTS, dispatcher_file, engine_file, is_events
+from schemas.topics import CONTROL, INGRESS_FILE, RESULTS, dispatcher_file, engine_file, is_events, is_said_to_engine
 
 ENGINE: Final = 0
 LIVE: Final = ("running", "waiting", "closing")
@@ -59,16 +59,12 @@ def _wire(home: Path, store: SqliteStateStore, settings: EngineSettings, machine
     meta = store.meta()
     ingress = home / INGRESS_FILE
     readers = (
-        FileReader(ingress, _is_input, meta.positions, vfs=vfs).expecting(meta.sources),
+        FileReader(ingress, is_said_to_engine, meta.positions, vfs=vfs).expecting(meta.sources),
         FileReader(home / dispatcher_file(0), RESULTS.__eq__, meta.positions, vfs=vfs).expecting(meta.sources),
         FileReader(home / engine_file(ENGINE), is_events, meta.positions, vfs=vfs).expecting(meta.sources),
     )
     controls = FileReader(ingress, CONTROL.__eq__, {}, vfs=vfs).expecting(meta.sources)
     return Engine(Ports(store, readers, controls, clock), settings, Careful(home / CAREFUL_FILE, meta.turn))
-
-
-def _is_input(topic: str) -> bool:
-    return topic in (CONTROL, DECISIONS, COMMANDS) or is_events(topic)
 
 
 def run(options: RoleOptions) -> None:

@@ -21,12 +21,12 @@ from schemas.topics import (
     ACTIONS_PREFIX,
     CANCELS,
     COMMANDS,
-    CONTROL,
     INGRESS_FILE,
     RESULTS,
     dispatcher_file,
     engine_file,
     is_events,
+    is_said_to_engine,
 )
 from sinks.projection.topics_read import reads
 
@@ -63,8 +63,8 @@ def readers_of(home: Path, file: str) -> list[Registered]:
     """Give the roles that read a file of a home, each with what it wants of it and how far it has committed."""
     engine, dispatcher = read_file(home / engine_file(0)), read_file(home / dispatcher_file(0))
     wanted: dict[str, tuple[tuple[str, Wanted, Mapping[Slot, int]], ...]] = {
-        INGRESS_FILE: (("engine", _is_input, engine), ("dispatcher", COMMANDS.__eq__, dispatcher)),
-        engine_file(0): (("dispatcher", _is_action, dispatcher),),
+        INGRESS_FILE: (("engine", is_said_to_engine, engine), ("dispatcher", COMMANDS.__eq__, dispatcher)),
+        engine_file(0): (("dispatcher", _is_action, dispatcher), ("engine", is_events, engine)),
         dispatcher_file(0): (("engine", RESULTS.__eq__, engine),),
     }
     projector = ("projector", reads, told_positions(home))
@@ -98,10 +98,6 @@ def told_positions(home: Path) -> dict[Slot, int]:
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
     return {Slot(source, topic, partition): following for source, topic, partition, following in told}
-
-
-def _is_input(topic: str) -> bool:
-    return topic == CONTROL or is_events(topic)
 
 
 def _is_action(topic: str) -> bool:

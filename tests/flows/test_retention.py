@@ -9,11 +9,11 @@ from flows.engine.engine import EngineSettings
 from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine, open_store
 from flows.roles.projector import build_projector
-from flows.roles.retention import DAY_US, Retention, Telling, told_positions
+from flows.roles.retention import DAY_US, Retention, Telling, readers_of, told_positions
 from infra.dispatch_store import DispatchFile
 from infra.embedded_log import IngressLog
 from infra.log_ends import log_ends
-from schemas.ports import Append
+from schemas.ports import Append, Slot
 from schemas.topics import DEAD_LETTERS, INGRESS_FILE, dispatcher_file, engine_file
 from sinks.calls import InlineCalls
 from sinks.projection.projector import ProjectorSettings
@@ -93,3 +93,16 @@ def test_days_go_from_every_file_when_all_have_read_them_and_not_before(tmp_path
     assert _project(tmp_path, clock) == 1 + 1  # views made anew show what is left
     assert told_positions(tmp_path)
     ingress.close()
+
+
+def test_each_role_holds_back_every_topic_that_it_reads(tmp_path: Path) -> None:
+    """What the engine has not read of decisions, commands and its own events must not go, nor withdrawals before the dispatcher."""
+    said = {name: Slot(INGRESS_FILE, name, 0) for name in ("crm.events", "control", "decisions", "commands")}
+    ingress = {one.name: one for one in readers_of(tmp_path, INGRESS_FILE)}
+    assert all(ingress["engine"].reads(slot) for slot in said.values())
+    assert [name for name, slot in said.items() if ingress["dispatcher"].reads(slot)] == ["commands"]
+    own = {name: Slot(engine_file(0), name, 0) for name in ("actions.http", "cancels", "approvals.events", "history", "late")}
+    engine = {one.name: one for one in readers_of(tmp_path, engine_file(0))}
+    assert [name for name, slot in own.items() if engine["dispatcher"].reads(slot)] == ["actions.http", "cancels"]
+    assert [name for name, slot in own.items() if engine["engine"].reads(slot)] == ["approvals.events"]
+    assert engine["projector"].reads(own["late"])
