@@ -96,7 +96,7 @@ def test_days_go_from_every_file_when_all_have_read_them_and_not_before(tmp_path
 
 
 def test_each_role_holds_back_every_topic_that_it_reads(tmp_path: Path) -> None:
-    """What the engine has not read of decisions, commands and its own events must not go, nor withdrawals before the dispatcher."""
+    """What the engine has not read of what is said to it must not go, nor withdrawals that the dispatcher has not read."""
     said = {name: Slot(INGRESS_FILE, name, 0) for name in ("crm.events", "control", "decisions", "commands")}
     ingress = {one.name: one for one in readers_of(tmp_path, INGRESS_FILE)}
     assert all(ingress["engine"].reads(slot) for slot in said.values())
