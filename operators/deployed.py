@@ -15,11 +15,13 @@ import msgspec
 from operators.match import TypeTable, make_table
 from operators.match_rows import ALL, Trigger
 from operators.policies import Policies
+from operators.scheduled import Scheduled
 from operators.trigger_policies import bind_policies
 from operators.wait_shapes import WaitShapes
+from operators.watching import Watching
 from schemas.connector_rules import ConnectorRules
 from schemas.errors import BadRecord, InvalidInput
-from schemas.program import After, EventTrigger, unpack
+from schemas.program import After, EventTrigger, Schedule, Window, unpack
 from schemas.program import Trigger as AnyTrigger
 from schemas.records import Control
 
@@ -37,6 +39,8 @@ class Deployed:
         self._tables: dict[str, tuple[TypeTable, int]] = {}  # and until when its policies hold
         self._followers: dict[str, set[tuple[str, str]]] = {}  # flow -> (tenant, flow) that start after it
         self.shapes = WaitShapes()
+        self.watching = Watching()  # triggers with windows
+        self.scheduled = Scheduled()
         self.policies = Policies()
         self._rules = ConnectorRules()
         self._holds: set[str] = set()
@@ -54,6 +58,7 @@ class Deployed:
             case "policy", [tenant, name]:
                 self.policies.apply(tenant, name, control.value)
                 self._tables.clear()
+                self.watching.policies_changed()
             case "clock", ["hold", name]:
                 (self._holds.discard if control.value is None else self._holds.add)(name)
             case _:
@@ -89,6 +94,10 @@ class Deployed:
     def table_until_us(self, event: str) -> int:
         """Give the time until which the last table of an event type holds."""
         return self._tables[event][1]
+
+    def owners(self, flows: Iterable[str]) -> list[tuple[str, str]]:
+        """Give (tenant, flow) of tenants that have a flow of their own by one of these names."""
+        return [(tenant, flow) for flow in sorted(set(flows)) for tenant in sorted(self._owners.get(flow, ()))]
 
     def startable(self, tenant: str, flow: str) -> str | None:
         """Give the version of a flow that is in force for a tenant; its own wins over the one for all."""
@@ -142,6 +151,8 @@ class Deployed:
             return
         self._active[tenant, flow] = version
         self._own(tenant, flow, self._owners.setdefault(flow, set()).add)
+        listed = enumerate(self._triggers[version])
+        self.scheduled.put(tenant, flow, version, [(at, one) for at, one in listed if isinstance(one, Schedule)])
         for order, trigger in enumerate(self._triggers[version]):
             if isinstance(trigger, After):
                 for followed in trigger.flows:
@@ -149,8 +160,11 @@ class Deployed:
             if not isinstance(trigger, EventTrigger):
                 continue
             self._entries.append((version, order))
-            listed = self._by_event.setdefault(trigger.event, {}).setdefault((tenant, flow), [])
-            listed.append(Trigger(len(self._entries) - 1, tenant, flow, order, trigger.condition))
+            made = Trigger(len(self._entries) - 1, tenant, flow, order, trigger.condition)
+            if isinstance(trigger.detail, Window):
+                self.watching.put(trigger.event, made, trigger.detail)
+                continue
+            self._by_event.setdefault(trigger.event, {}).setdefault((tenant, flow), []).append(made)
             self._tables.pop(trigger.event, None)
 
     def _known(self, flow: str, value: Any) -> str:
@@ -169,6 +183,8 @@ class Deployed:
                 self._tables.pop(event, None)
         for followers in self._followers.values():
             followers.discard((tenant, flow))
+        self.watching.drop(tenant, flow)
+        self.scheduled.put(tenant, flow, "", [])
         self._own(tenant, flow, self._owners.get(flow, set()).discard)
 
     def _own(self, tenant: str, flow: str, change: Callable[[str], None]) -> None:
@@ -179,6 +195,7 @@ class Deployed:
         for event, flows in self._by_event.items():
             if (ALL, flow) in flows:
                 self._tables.pop(event, None)
+        self.watching.owner_changed(flow)
 
     def _put_rule(self, control: Control) -> None:
         try:

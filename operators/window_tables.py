@@ -75,7 +75,8 @@ def make_tables(watchers: Sequence[Watcher], owners: Collection[tuple[str, str]]
     """Group the watchers of one shape; `owners` are (tenant, flow) that win over a flow for all of the same name."""
     feeds = sorted({(one.tenant, one.feed): one for one in watchers}.items(), key=lambda item: item[0])
     asked = [Trigger(place, tenant, f"{place}", 0, one.condition) for place, ((tenant, _), one) in enumerate(feeds)]
-    own = [(tenant, flow) for tenant, flow in owners if any(one.flow == flow for one in watchers)]
+    flows = {one.flow for one in watchers}
+    own = [(tenant, flow) for tenant, flow in owners if flow in flows]
     starts = [one for one in watchers if one.window.fire != "close"]
     everybody = any(one.tenant == ALL for one in watchers)
     return WatchTables(

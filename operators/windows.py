@@ -88,6 +88,11 @@ class Windows:
             for kind in (ROWS, EVENTS):
                 self._blocks.pop((name, kind), None)
 
+    def forget_rest(self) -> None:
+        """Let go of what was stored for shapes that nobody watches any more."""
+        self._dropped += {**self._stored.marks, **self._stored.blocks}
+        self._stored = StoredWindows()
+
     def events(self) -> Collection[str]:
         """Name the event types that some window takes in."""
         return self._shapes.keys()
