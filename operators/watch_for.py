@@ -33,6 +33,9 @@ def start_watch(moment: Moment, cause: Cause, env: Mapping[str, Any], trigger: i
     time_us = _time(detail, cause, run.root)
     if time_us is None:
         return None
+    name = run.runnable.program.triggers[trigger].name
+    if name:
+        run.root["trigger.name"] = name
     if isinstance(detail, Sequence) and detail.first:
         run.root[detail.first] = _nested(run.root, [way for way, _ in detail.reads])
     return _watch(run, Watch(trigger, None, time_us, time_us + detail.lateness_us, 0, cause.time_us))

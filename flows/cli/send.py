@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from flows.catalog import catalog_files
+from flows.catalog import catalog_file
 from flows.cli.avro_lines import AvroLines, find_schema
 from flows.cli.lines import Line, read_lines
 from flows.cli.terminal import Terminal
@@ -213,7 +213,7 @@ def _of_dataset(terminal: Terminal, ingress: Ingress, settings: Settings, option
     """Give the events of a data set as Avro frames, by the catalogue's contracts where none are registered."""
     assert options.dataset is not None
     known = in_force(settings.home).registry.contracts()
-    shipped = {contract.event: contract for contract in load_definitions(catalog_files()).contracts}
+    shipped = {contract.event: contract for contract in load_definitions([catalog_file("contracts.yaml")]).contracts}
     events = islice(read_dataset(options.dataset, options.files[0], options.tenant_column), options.limit)
     contracts: dict[str, EventContract] = {}
     while block := list(islice(events, DATASET_BLOCK)):

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from flows.catalog import catalog_files
 from flows.demo.encoding import Contracts
+from flows.demo.flows import demo_files
 from flows.demo.oracle import RULES
 from flows.deployment import append_controls, deploy, in_force, open_ingress
 from flows.language.definitions import load_definitions
@@ -43,8 +43,8 @@ def empty(home: Path, keep: str) -> None:
 
 
 def deploy_catalogue(home: Path, url: str) -> Contracts:
-    """Deploy the shipped flows and let the http connector carry every action to `url`; give the registered contracts."""
-    definitions = load_definitions(catalog_files())
+    """Deploy the demo's flows and let the http connector carry every action to `url`; give the registered contracts."""
+    definitions = load_definitions(demo_files())
     if not definitions.ok:
         raise InvalidFlow(definitions.problems)
     with open_ingress(home) as ingress:
@@ -53,7 +53,7 @@ def deploy_catalogue(home: Path, url: str) -> Contracts:
     contracts = in_force(home).registry.contracts()
     lacking = sorted(set(RULES) - set(contracts))
     if lacking:
-        raise MillraceError(f"the catalogue has no contract of {', '.join(lacking)}, which the demo's events need")
+        raise MillraceError(f"the demo has no contract of {', '.join(lacking)}, which the demo's events need")
     return contracts
 
 

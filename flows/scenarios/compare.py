@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from flows.language.nodes import Path
-from flows.scenarios.record import Execution
-from flows.scenarios.world import World
+from flows.local_execution import LocalExecution
+from flows.scenarios.world import NOT_BEGUN, World
 from schemas.effects import Emitted, Ended
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literals import parse_money, parse_timestamp_us, print_duration
@@ -31,29 +31,45 @@ class Difference:
     message: str
 
 
-def differences(expect: Expect, world: World, shown: Execution | None, moment: MomentOf) -> Difference | None:
-    """Give the first difference; None if all is as expected. `shown` is the execution that is meant."""
+def differences(expect: Expect, world: World, flow: str, moment: MomentOf) -> Difference | None:
+    """Give the first difference; None if all is as expected. The last execution of `flow` is meant."""
+    begun = world.begun(flow)
+    shown = _Shown(begun[-1], world.ended.get(begun[-1].id)) if begun else None
     found = next(_all(expect, world, shown, moment), None)
     return None if found is None else _within(("expect",), found)
 
 
-def _all(expect: Expect, world: World, shown: Execution | None, moment: MomentOf) -> Iterator[Difference]:
-    begun = [one for one in world.executions if one.status not in ("watching", "discarded")]
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The execution that expectations speak of, and its end."""
+
+    one: LocalExecution
+    ended: Ended | None
+
+    def waits(self) -> dict[str, int]:
+        """Give until when it waits, by step."""
+        steps = self.one.runnable.program.steps
+        parked = self.one.state.parked if self.one.state is not None else ()
+        return {steps[token.step].name: token.due_us for token in parked if token.step >= 0 and token.kind != "notice"}
+
+
+def _all(expect: Expect, world: World, shown: _Shown | None, moment: MomentOf) -> Iterator[Difference]:
+    begun = [one for one in world.executions.values() if one.status not in NOT_BEGUN]
     if expect.executions is not None and expect.executions != len(begun):
         yield _differs(("executions",), f"{expect.executions} executions", f"there are {len(begun)}")
     yield from _end(expect, shown)
     if expect.waiting is not None:
         yield from _waiting(expect.waiting, shown, moment)
     yield from _actions(expect, world.commands, moment)
-    yield from _events(expect, world.events, moment)
+    yield from _events(expect, [event for _, event in world.events if not event.internal], moment)
     for at, name in enumerate(expect.history_include or ()):
         names = _history(shown)
         if name not in names:
             yield _differs(("history_include", at), name, f"history has {', '.join(dict.fromkeys(names)) or 'nothing'}")
 
 
-def _end(expect: Expect, shown: Execution | None) -> Iterator[Difference]:
-    status = "none" if shown is None else shown.status
+def _end(expect: Expect, shown: _Shown | None) -> Iterator[Difference]:
+    status = "none" if shown is None else shown.one.status
     if expect.status is not None and expect.status != status:
         yield _differs(("status",), f"status {expect.status}", f"it is {status}{_why(shown)}")
     ended = shown.ended if shown is not None and shown.ended is not None else Ended("completed")
@@ -65,28 +81,23 @@ def _end(expect: Expect, shown: Execution | None) -> Iterator[Difference]:
         yield from _data(("output",), expect.output, ended.output)
 
 
-def _why(shown: Execution | None) -> str:
+def _why(shown: _Shown | None) -> str:
     if shown is None:
         return "; no execution of the flow has started"
     if shown.ended is not None and shown.ended.code:
         return f" ({shown.ended.message})"
-    steps = sorted({shown.runnable.program.steps[one.step].name for one in shown.parked() if one.step >= 0})
+    steps = sorted(shown.waits())
     return f" at {', '.join(steps)}" if steps else ""
 
 
-def _waiting(expect: ExpectedWait, shown: Execution | None, moment: MomentOf) -> Iterator[Difference]:
-    waits = {} if shown is None else _open_waits(shown)
+def _waiting(expect: ExpectedWait, shown: _Shown | None, moment: MomentOf) -> Iterator[Difference]:
+    waits = {} if shown is None else shown.waits()
     if expect.step not in waits:
         where = f"at {', '.join(sorted(waits))}" if waits else f"nowhere{_why(shown)}"
         yield _differs(("waiting", "step"), f"to wait at {expect.step}", f"it waits {where}")
     elif expect.until is not None and moment(expect.until) != waits[expect.step]:
         until = print_duration(waits[expect.step] - moment("0"))
         yield _differs(("waiting", "until"), f"to wait until {expect.until}", f"it waits until {until}")
-
-
-def _open_waits(one: Execution) -> dict[str, int]:
-    steps = one.runnable.program.steps
-    return {steps[parked.step].name: parked.due_us for parked in one.parked() if parked.step >= 0 and parked.kind != "notice"}
 
 
 def _actions(expect: Expect, commands: Sequence[Action], moment: MomentOf) -> Iterator[Difference]:
@@ -189,11 +200,11 @@ def _as_literal(value: Json) -> tuple[Decimal, str] | int | None:
     return None
 
 
-def _history(shown: Execution | None) -> list[str]:
+def _history(shown: _Shown | None) -> list[str]:
     """Name what happened, by verb and kind: approval.decided, compensation.completed; without a verb by kind."""
     if shown is None:
         return []
-    return [f"{one.verb}.{one.kind}" if one.verb else one.kind for one in shown.transitions]
+    return [f"{one.verb}.{one.kind}" if one.verb else one.kind for one in shown.one.transitions]
 
 
 def _differs(path: Path, wanted: str, given: str) -> Difference:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Final
 
 from flows.explain.ways import ways
+from flows.versions.graph import Graph
 from operators.advance import Runnable
 from operators.run import Run, StepFunction
 from schemas.program import Branch, EachEnd, Join, Program, Wait
+
+ELSE: Final = "else"  # where it only goes on as the arms do, there is nothing to enter
+ENTERED: Final = -9  # no way on
 
 
 class Coverage:
@@ -29,6 +34,7 @@ class Coverage:
         went = self._went[version]
 
         def watched(run: Run) -> int:
+            went.add((place, ENTERED))  # a step may raise
             following = step(run)
             went.add((place, following))
             return following
@@ -44,6 +50,7 @@ class Coverage:
 
 
 def _left_out(program: Program, went: set[tuple[int, int]], entered: set[int]) -> Iterator[str]:
+    graph = Graph(program)
     for place, step in enumerate(program.steps):
         if isinstance(step, Join | EachEnd):
             continue
@@ -51,10 +58,12 @@ def _left_out(program: Program, went: set[tuple[int, int]], entered: set[int]) -
             yield f"step {step.name}"
         elif isinstance(step, Branch):
             taken = {following for at, following in went if at == place}
-            yield from (f"step {step.name}: {_arm(name)}" for target, name in ways(step) if target not in taken)
+            shared = {step.otherwise} & {after for arm in step.arms for after in (arm.target, *graph.after(arm.target))}
+            own = [(target, name) for target, name in ways(step) if name != ELSE or target not in shared]
+            yield from (f"step {step.name}: {_arm(name)}" for target, name in own if target not in taken)
         elif isinstance(step, Wait) and isinstance(step.on_timeout, int) and step.on_timeout not in entered:
             yield f"step {step.name}: on_timeout"
 
 
 def _arm(name: str) -> str:
-    return name if name == "else" else f"when {name}"
+    return name if name == ELSE else f"when {name}"

@@ -11,23 +11,20 @@ import msgspec
 from flows.language.conditions import duration_us
 from flows.language.nodes import Mapping as MappingNode
 from flows.language.nodes import Node, Path, nearest
+from flows.local_execution import LocalExecution
 from flows.scenarios.compare import Difference, differences
 from flows.scenarios.outside import Outside
-from flows.scenarios.record import Execution
 from flows.scenarios.stage import Stage
-from flows.scenarios.starts import Event
 from flows.scenarios.world import Endless, World
 from operators.execution import Ballot, Cause
 from operators.start_inputs import BadInputs
-from schemas.decode import DecodeRules, decode
+from schemas.errors import InvalidInput
 from schemas.events import to_json
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literal_fit import literal_value
-from schemas.expression.literals import parse_timestamp_us, print_timestamp
+from schemas.expression.literals import parse_timestamp_us
 from schemas.expression.template import compile_template
 from schemas.flow.scenario import Moments, Test
-from schemas.ids import event_key
-from schemas.ports import Chunk
 from schemas.program import Act, Manual, Schedule
 from schemas.records import Decision, Json, OperatorCommand
 
@@ -56,9 +53,8 @@ class Story:
         self._stage = stage
         self._clock_us = parse_timestamp_us(test.clock)
         self.tenant = stage.tenant(test)
-        self.world = World(
-            self.tenant, stage.started, stage.programs, stage.policies(test), Outside(test.answers), self._said, self._clock_us
-        )
+        self.world = World(stage.registry, stage.policies(test), Outside(test.answers), self._clock_us)
+        self.world.play(stage.started, stage.programs)
         self._sent = 0
 
     def run(self) -> Failure | None:
@@ -69,7 +65,7 @@ class Story:
                 at_us = moment_us(line.at, self._clock_us)
                 self.world.let_pass(at_us, deadlines=line.expect is not None)
                 found = self._tell(line)
-            except (BadInputs, ExpressionError, Endless, Misfit) as error:
+            except (BadInputs, ExpressionError, Endless, InvalidInput) as error:
                 found = Difference((), str(error))
             found = found or self._unanswered()
             if found is not None:
@@ -78,7 +74,7 @@ class Story:
 
     def _tell(self, line: Moments) -> Difference | None:
         if line.expect is not None:
-            return differences(line.expect, self.world, self._shown(), lambda text: moment_us(text, self._clock_us))
+            return differences(line.expect, self.world, self._test.flow, lambda text: moment_us(text, self._clock_us))
         if line.send is not None:
             return self._send(line, line.send)
         if line.fire is not None:
@@ -90,12 +86,9 @@ class Story:
         self._stage.change_policies(self.world.policies, self.tenant, line.policies or {})
         return None
 
-    def _shown(self) -> Execution | None:
+    def _shown(self) -> LocalExecution | None:
         """Give the execution that expectations speak of: the flow's last one."""
-        mine = [
-            one for one in self.world.executions if one.flow == self._test.flow and one.status not in ("watching", "discarded")
-        ]
-        return mine[-1] if mine else None
+        return next(reversed(self.world.begun(self._test.flow)), None)
 
     def _unanswered(self) -> Difference | None:
         """Tell of a result that a step binds and that the test leaves out."""
@@ -125,30 +118,11 @@ class Story:
             "time": moment_us(line.time, self._clock_us) if line.time else self.world.now_us,
             "data": data,
         }
-        self.world.send(self._event(contract.topic, to_json(contract, said)))
+        self.world.take_event(contract.topic, to_json(contract, said))
+        if self.world.bad:
+            _, reason, detail = self.world.bad[-1]
+            return Difference(("send",), f"the event is set aside: {reason}: {detail}")
         return None
-
-    def _event(self, topic: str, record: bytes) -> Event:
-        chunk = Chunk(SOURCE, topic, 0, 0, self.world.now_us, [record])
-        decoded = decode([chunk], self._stage.registry, DecodeRules(self.world.now_us, "events"))
-        for bad in decoded.bad:
-            raise Misfit(f"the event is set aside: {bad.reason}: {bad.detail}")
-        frame = decoded.frames[0]
-        envelope = frame.frame.row(0, named=True)
-        return Event(frame, envelope, event_key(envelope["tenant"], envelope["source"], envelope["id"]))
-
-    def _said(self, said: Any) -> Event | None:
-        """Read an event of an execution as the engine reads it; None where nobody could."""
-        if self._stage.registry.contract(said.type) is None:
-            return None
-        record = {
-            "specversion": "1.0",
-            **{name: getattr(said, name) for name in ("id", "source", "type", "correlationid", "causationid", "hops", "data")},
-            **({"subject": said.subject} if said.subject is not None else {}),
-            "time": print_timestamp(said.time_us),
-            "tenant": self.tenant,
-        }
-        return self._event(said.topic, _encoder.encode(record))
 
     def _fire(self, line: Moments, what: str) -> Difference | None:
         kind = Manual if what == "manual" else Schedule
@@ -170,7 +144,7 @@ class Story:
             return Difference(("roles",), f"none of {', '.join(line.roles)} may start it; {', '.join(trigger.roles)} may")
         self._sent += 1
         cause = Cause(f"test-{self._sent}", SOURCE, now_us, f"test-{self._sent}", 0)
-        self.world.start_with(runnable, cause, more, inputs)
+        self.world.start_with(runnable, self.tenant, cause, (more, inputs))
         return None
 
     def _decide(self, line: Moments, step: str) -> Difference | None:
@@ -191,20 +165,21 @@ class Story:
         )
         before = len(one.transitions)
         if one.state is not None:
-            self.world.decide(decision)
+            self.world.take_decision(decision)
         refused = [change for change in one.transitions[before:] if change.kind == "refused"]
         why = _why(refused[0].detail) if refused else NOT_OPEN if ballot is None else None
         return _refusal(line.refused, why)
 
-    def _asked(self, step: str) -> tuple[Execution | None, Ballot | None]:
+    def _asked(self, step: str) -> tuple[LocalExecution | None, Ballot | None]:
         """Find the execution that asks for a decision, or the last that did."""
-        for one in reversed(self.world.executions):
+        for one in reversed(list(self.world.executions.values())):
             steps = one.runnable.program.steps
             ballots = one.state.rest.ballots if one.state is not None and one.state.rest is not None else {}
-            for parked in one.parked():
+            for parked in one.state.parked if one.state is not None else ():
                 if parked.token in ballots and steps[parked.step].name == step:
                     return one, ballots[parked.token]
-        asked = (one for one in reversed(self.world.executions) if any(change.step == step for change in one.transitions))
+        told = reversed(list(self.world.executions.values()))
+        asked = (one for one in told if any(change.step == step for change in one.transitions))
         return next(asked, None), None
 
     def _command(self, line: Moments) -> Difference | None:
@@ -222,7 +197,7 @@ class Story:
             at=self.world.now_us,
         )
         before = len(one.transitions)
-        self.world.order(order)
+        self.world.take_order(order)
         refused = [change for change in one.transitions[before:] if change.kind == "refused"]
         return Difference(("command",), f"it is refused: {_why(refused[0].detail)}") if refused else None
 
@@ -230,16 +205,18 @@ class Story:
         one = self._shown()
         if one is None:
             return "no execution has started"
-        steps = sorted({one.runnable.program.steps[parked.step].name for parked in one.parked() if parked.step >= 0})
+        steps = sorted(
+            {
+                one.runnable.program.steps[parked.step].name
+                for parked in (one.state.parked if one.state is not None else ())
+                if parked.step >= 0
+            }
+        )
         return f"the execution is {one.status}" + (f" at {', '.join(steps)}" if steps else "")
 
     def _failure(self, place: Path, at: str, found: Difference) -> Failure:
         node: Node = nearest(self._node, (*place, *found.path))
         return Failure(node.line, node.column, at, found.message)
-
-
-class Misfit(Exception):
-    """What a line of the story sends cannot be taken in."""
 
 
 def moment_us(text: str, clock_us: int) -> int:

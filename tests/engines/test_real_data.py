@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.catalog import catalog_files
+from flows.demo.flows import demo_files
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
@@ -34,7 +34,7 @@ def _rows(home: Path, sql: str) -> list[dict[str, Any]]:
 
 
 def _run(home: Path, name: str, folder: Path) -> None:
-    _millrace(home, "deploy", *[str(path) for path in catalog_files()])
+    _millrace(home, "deploy", *[str(path) for path in demo_files()])
     _millrace(home, "send", "--dataset", name, str(folder))
     _millrace(home, "up", "--clock", "events", "--until-idle")
     assert _rows(home, "select count(*) n from dead_letters") == [{"n": 0}]

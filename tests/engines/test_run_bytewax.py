@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bytewax.visualize import to_json, to_mermaid
 
-from flows.catalog import catalog_files
+from flows.demo.flows import demo_files
 from flows.engine.engine import Engine, EngineSettings
 from flows.engine.work import Done
 from flows.language.definitions import control_records, load_definitions
@@ -27,7 +27,7 @@ STAGES = ["input", "decode", "match", "join", "advance", "commit"]
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[IngressLog]:
     written = IngressLog(tmp_path / INGRESS_FILE)
-    definitions = load_definitions([Path(str(path)) for path in catalog_files()])
+    definitions = load_definitions([Path(str(path)) for path in demo_files()])
     numbers = {one.event: at for at, one in enumerate(definitions.contracts, start=1)}
     records = control_records(definitions, lambda one: numbers[one.event], lambda _: None)
     written.append([Append(CONTROL, 0, [encode(one) for one in records])], 1)

@@ -13,13 +13,15 @@ from typer.testing import CliRunner, Result
 
 from flows.cli.app import app
 from flows.cli.table import COMMANDS, ROLES, load
+from flows.demo.flows import demo_files
 from flows.deployment import in_force
 from infra.file_reader import FileReader
 from infra.lock import FileLock
 from schemas.topics import INGRESS_FILE, is_events
 
 CATALOG = Path(__file__).parents[2] / "flows" / "catalog"
-FLOWS = [str(path) for path in sorted(CATALOG.glob("*.yaml")) + sorted(CATALOG.glob("*.json"))]
+DEMO = Path(__file__).parents[2] / "flows" / "demo" / "flows"
+FLOWS = [str(path) for path in demo_files()]
 HEAVY = ("polars", "duckdb", "apsw", "numpy", "pydantic_settings", "httpx", "bytewax", "fastavro", "yaml", "pyarrow")
 INCIDENT = {
     "specversion": "1.0",
@@ -133,7 +135,7 @@ def test_deploy_writes_contracts_and_flows_once(tmp_path: Path) -> None:
     again = answered("deploy", *FLOWS, home=tmp_path)
     assert again["written"] == 0
     assert {flow["change"] for flow in again["flows"]} == {"unchanged"}
-    own = answered("deploy", str(CATALOG / "refund.yaml"), "--tenant", "acme", home=tmp_path)
+    own = answered("deploy", str(DEMO / "refund.yaml"), "--tenant", "acme", home=tmp_path)
     assert [(flow["tenant"], flow["change"]) for flow in own["flows"]] == [("acme", "new")]
 
 

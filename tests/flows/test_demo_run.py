@@ -16,9 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
+from flows.demo.flows import demo_files
 
-CATALOG = Path(__file__).parents[2] / "flows" / "catalog"
-FLOWS = [str(path) for path in sorted(CATALOG.glob("*.yaml")) + sorted(CATALOG.glob("*.json"))]
+FLOWS = [str(path) for path in demo_files()]
 DEADLINE_S = 120
 DOOR = """
 event: door.opened
