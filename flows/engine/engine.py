@@ -7,7 +7,7 @@ repeats no command. Duplicates are dropped by event key within the window, and b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from flows.engine import letters
@@ -17,6 +17,7 @@ from flows.engine.intake import Intake
 from flows.engine.join import join_turn, match_turn
 from flows.engine.restore import restore_catalogue, restore_seen, restore_shapes
 from flows.engine.segments import DecodeSettings, decode_turn
+from flows.engine.sharing import Known, Open, Sharing
 from flows.engine.slices import Part, event_times, parts, wall_times
 from flows.engine.work import DecodedWork, Done, JoinedWork, MatchedWork, Taken
 from flows.engine.world import EngineWorld
@@ -46,6 +47,7 @@ class EngineSettings:
     partitions: int = PARTITIONS
     default_tenant: str | None = None
     namespace: str = LIVE
+    weights: Mapping[str, int] = field(default_factory=dict)  # of tenants that share a turn; 1 where nothing is said
 
 
 class Ports(NamedTuple):
@@ -55,6 +57,7 @@ class Ports(NamedTuple):
     readers: Sequence[LogReader]
     controls: LogReader
     clock: Clock
+    reopen: Open | None = None  # an input from other positions, to read again what waited for its share
 
 
 class Counts(NamedTuple):
@@ -76,7 +79,8 @@ class Engine:
 
     def __init__(self, ports: Ports, settings: EngineSettings, careful: Careful) -> None:
         self._store = ports.store
-        self._intake = Intake(ports.readers)
+        self._sharing = Sharing(settings.weights)
+        self._intake = Intake(ports.readers, self._sharing.share)
         self._wall = ports.clock
         self._settings = settings
         self._careful = careful
@@ -101,6 +105,7 @@ class Engine:
         restore_catalogue(ports.controls, self._positions, self._registry, self._deployed)
         restore_shapes(ports.store, self._deployed.shapes)
         restore_seen(ports.store, self._seen)
+        self._sharing.restore(ports.store.held_back(), Known(self._positions, self._registry), ports.reopen)
 
     # --- what others may ask
 
@@ -165,16 +170,17 @@ class Engine:
         if not chunks and not damaged and now_us is None:
             return None
         positions = {one.slot: one.base + one.count for one in damaged}
-        for chunk in chunks:
+        for chunk in chunks[self._intake.held :]:
             positions[chunk.slot] = max(chunk.end, positions.get(chunk.slot, 0))
-        self._careful.note(self._turn, positions)
+        self._careful.note(self._turn, positions | {chunk.slot: chunk.end for chunk in chunks[: self._intake.held]})
         start_us = self._now_us if self._settings.clock == "events" else self._wall_now_us()
         chunks, poison = self._careful.sift(chunks, start_us)
         self._in_flight = True
         self._taken_us = min((chunk.appended_us for chunk in chunks), default=None)
         lost = [letters.damaged(one, start_us) for one in damaged]
         now_us = start_us if chunks or now_us is None else max(start_us, now_us)
-        return Taken(chunks, positions, [*poison, *lost], now_us, past_us)
+        held = sum(len(chunk.records) for chunk in chunks[: self._intake.held])
+        return Taken(chunks, positions, [*poison, *lost], now_us, past_us, held)
 
     def _take_chunks(self) -> Sequence[Chunk]:
         if self._careful.rows:
@@ -184,7 +190,10 @@ class Engine:
 
     def decode(self, taken: Taken) -> DecodedWork:
         """Turn bytes into columns."""
-        return decode_turn(taken, self._registry, DecodeSettings(self._settings.clock, self._settings.default_tenant))
+        work = decode_turn(taken, self._registry, DecodeSettings(self._settings.clock, self._settings.default_tenant))
+        if self._settings.clock == "events" or self._careful.rows:
+            return work
+        return self._sharing.divide(work)
 
     def match(self, work: DecodedWork) -> MatchedWork:
         """Find the flows that each event starts."""
@@ -215,6 +224,7 @@ class Engine:
         rows = sum(segment.decoded.rows for segment in decoded.segments)
         done = Done(self._turn, rows, started, actions, len(dead))
         self._in_flight, self._started = False, done.started
+        self._sharing.hear(rows, started)
         self._count(done)
         return done
 
@@ -283,6 +293,7 @@ class Engine:
                 changes=result.changes,
                 discarded=result.discarded,
                 limits=result.limits,
+                held_back=self._sharing.places(),
                 timers_set=result.timers_set,
                 timers_gone=result.timers_gone,
                 deadlines_set=result.deadlines_set,
@@ -307,6 +318,7 @@ class Engine:
         self.live += sum(one.state is not None for one in result.starts) - sum(one.state is None for one in result.changes)
         self._positions.update(positions)
         self._seen.add(result.keys, now_us)
+        self._sharing.committed()
         self._careful.done()
 
     def _existing(self, candidates: Sequence[Candidate]) -> set[bytes]:

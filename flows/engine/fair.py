@@ -70,14 +70,17 @@ class FairShare:
                 found.setdefault(Place(tenant, piece.slot), piece.base)
         return found
 
-    def take(self) -> list[Chunk]:
+    def take(self, most: int | None = None) -> list[Chunk]:
         """Take out what waits for as much as this turn may do, in turns of one quantum a tenant by its weight."""
         taken: list[Chunk] = []
-        left = min(self.turn_starts, self._held)
+        room = self.turn_starts if most is None else most
+        left = min(room, self._held)
         while left > 0 and self._waiting:
             total = sum(self._weight(tenant) for tenant in self._waiting)
             for tenant in self._in_turn():
-                share = min(left, max(1, self.turn_starts * self._weight(tenant) // total))
+                share = min(left, max(1, room * self._weight(tenant) // total))
+                if share <= 0:
+                    break
                 pieces = self._cut(tenant, share)
                 taken.extend(pieces)
                 left -= sum(len(piece.records) for piece in pieces)
@@ -113,7 +116,7 @@ class FairShare:
         for row in rows:
             if row is not None:
                 asked[row.tenant] += row.starts
-        self._remember(asked)
+        self.remember(asked)
         much = [tenant for tenant, starts in asked.items() if starts > self.turn_starts and tenant not in self._waiting]
         room = dict.fromkeys(self._waiting, -1)
         if len(self._others) > 1:
@@ -121,7 +124,7 @@ class FairShare:
             room |= {tenant: max(1, self.turn_starts * self._weight(tenant) // total) for tenant in much}
         return room
 
-    def _remember(self, tenants: Iterable[str]) -> None:
+    def remember(self, tenants: Iterable[str]) -> None:
         """Know who else is there: a tenant alone on the machine is never held back."""
         if self._turn - self._forgotten > REMEMBERED_TURNS:
             self._others, self._forgotten = set(), self._turn

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flows.engine.fair import FairShare
 from flows.engine.progress import Progress
 from schemas.ports import Chunk, Damage, LogReader
 from schemas.topics import CONTROL
@@ -16,30 +17,42 @@ from schemas.topics import CONTROL
 class Intake:
     """The inputs of one engine."""
 
-    def __init__(self, readers: Sequence[LogReader]) -> None:
+    def __init__(self, readers: Sequence[LogReader], share: FairShare) -> None:
         self._readers = readers
+        self._share = share
+        self.held = 0  # chunks at the head of the last take that had waited for their share: they were read before
         self._progress = Progress(readers)
         self._kept: list[Chunk] = []
 
     def few(self, most: int) -> list[Chunk]:
-        """Take at most so many records, from the first input that has some."""
+        """Take at most so many records, from the first input that has some; what has waited for its share comes first."""
+        held = self._share.take(most)
+        self.held = len(held)
+        if held:
+            return held
         if not self._kept:
             self._kept = next((chunks for reader in self._readers if (chunks := reader.poll(most))), [])
         return self._take(most)
 
     def many(self, most: int) -> list[Chunk]:
         """Take at most so many records; an input that has much does not keep the others waiting."""
+        held = self._share.take()
+        self.held = len(held)
+        if self._share.full:
+            return held
         if not self._kept:
             self._kept = self._poll(most)
-        return self._take(most)
+        return [*held, *self._take(most)]
 
     def at_end(self) -> bool:
         """Tell whether everything committed to the inputs so far has been taken."""
-        return not self._kept and all(reader.at_end() for reader in self._readers)
+        return not self._kept and not self._share.waiting and all(reader.at_end() for reader in self._readers)
 
     def past_us(self, now_us: int) -> int:
         """Give the time of append up to which every input has been taken."""
-        return min([self._progress.past_us(now_us), *(chunk.appended_us - 1 for chunk in self._kept)])
+        waiting_us = self._share.oldest_us()
+        known = [self._progress.past_us(now_us), *(chunk.appended_us - 1 for chunk in self._kept)]
+        return min(known if waiting_us is None else [*known, waiting_us - 1])
 
     def take_damaged(self) -> list[Damage]:
         """Give what could not be read since the last call."""
@@ -47,7 +60,7 @@ class Intake:
 
     def places(self) -> dict[str, int] | None:
         """Give, by file, the pack sequence up to which everything was taken; None while something polled waits."""
-        return None if self._kept else {reader.source: reader.place() for reader in self._readers}
+        return None if self._kept or self._share.waiting else {reader.source: reader.place() for reader in self._readers}
 
     def incarnations(self) -> dict[str, str]:
         """Give which life of each file is read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ from infra.seen import SeenWindow
 from infra.state_store import SqliteStateStore
 from operators.seen import MARGIN_US, WINDOW_US
 from schemas.errors import FileReplaced, HomeLocked, StateTooNew, StorageFailed
-from schemas.ports import Clock
+from schemas.ports import Clock, Slot
 from schemas.topics import CONTROL, INGRESS_FILE, RESULTS, dispatcher_file, engine_file, is_events, is_said_to_engine
 
 ENGINE: Final = 0
@@ -64,7 +65,11 @@ def _wire(home: Path, store: SqliteStateStore, settings: EngineSettings, machine
         FileReader(home / engine_file(ENGINE), is_events, meta.positions, vfs=vfs).expecting(meta.sources),
     )
     controls = FileReader(ingress, CONTROL.__eq__, {}, vfs=vfs).expecting(meta.sources)
-    return Engine(Ports(store, readers, controls, clock), settings, Careful(home / CAREFUL_FILE, meta.turn))
+
+    def reopen(source: str, positions: Mapping[Slot, int]) -> FileReader:
+        return FileReader(home / source, is_events, positions, vfs=vfs).expecting(meta.sources)
+
+    return Engine(Ports(store, readers, controls, clock, reopen), settings, Careful(home / CAREFUL_FILE, meta.turn))
 
 
 def run(options: RoleOptions) -> None:
