@@ -14,6 +14,8 @@ from typing import Final, Literal
 from flows.cli.home import must_exist, only_tenant
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTION, ACTIVE, InForce, in_force
+from flows.programs import deployed_programs
+from flows.roles.http_door import door_of
 from flows.settings import load_settings
 from infra.clock import SystemClock
 from infra.executions import count_by_status
@@ -26,10 +28,12 @@ from infra.unanswered import unanswered
 from schemas.connector_rules import PREFIX
 from schemas.errors import HomeLocked, InvalidInput, MillraceError
 from schemas.ports import Damage
+from schemas.program import Webhook
 from schemas.topics import INGRESS_FILE, dispatcher_file, engine_file
 from sinks.projection.query import Question
 from sinks.projection.query_socket import FILE, QueryClient
 
+EVERYONE: Final = "*"
 FREE_BYTES: Final = 1 << 30
 VERIFY_BYTES_MAX: Final = 1 << 30  # of a file, beyond that reading it all would take minutes
 BLOCK: Final = 20_000
@@ -99,6 +103,7 @@ def _home(home: Path, tenant: str | None) -> Iterator[Finding]:
         yield from _deployed(in_force(home), tenant)
     except MillraceError as error:
         yield Finding("wrong", "flows", str(error))
+    yield _looked("http", lambda: _doors(home, tenant))
     yield _looked("executions", lambda: _executions(home))
     yield _looked("commands", lambda: _commands(home))
     yield _looked("views", lambda: _views(home, tenant))
@@ -120,6 +125,20 @@ def _lock(home: Path) -> Finding:
     except MillraceError as error:
         return Finding("wrong", "up", str(error))
     return Finding("note", "up", "does not run; start it with `millrace up`")
+
+
+def _doors(home: Path, tenant: str | None) -> Finding:
+    """Say where webhooks are answered: the part of the path before the webhook's own names the tenant."""
+    found = [one for one in deployed_programs(home) if tenant is None or one.tenant in (tenant, EVERYONE)]
+    owners = [(one.tenant if one.tenant != EVERYONE else tenant or "<tenant>", one.program) for one in found]
+    hooks = [
+        f"POST /hooks/{owner}/{one.path}" for owner, program in owners for one in program.triggers if isinstance(one, Webhook)
+    ]
+    address = door_of(home)
+    listening = f"; webhooks: {', '.join(hooks)}" if hooks else ""
+    if address is None:
+        return Finding("note", "http", f"was not served yet; `millrace up` serves it on 127.0.0.1{listening}")
+    return Finding("ok", "http", f"{address}{listening}")
 
 
 def _file(home: Path, file: str) -> Finding:
