@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from typing import Final, assert_never
 
-from flows.explain.ways import ways
 from schemas.expression.literals import print_duration
 from schemas.expression.print import print_tree
 from schemas.expression.template import Template, print_template
@@ -41,6 +40,7 @@ from schemas.program import (
     Webhook,
     Window,
 )
+from schemas.program_ways import ways
 from schemas.records import Json
 
 WIDTH: Final = 80  # characters of one line in a box

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from flows.explain.ways import ways
-from flows.versions.graph import Graph
 from operators.advance import Runnable
 from operators.run import Run, StepFunction
 from schemas.program import Branch, EachEnd, Join, Program, Wait
+from schemas.program_graph import Graph
+from schemas.program_ways import ways
 
 ELSE: Final = "else"  # where it only goes on as the arms do, there is nothing to enter
 ENTERED: Final = -9  # no way on

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flows.versions.graph import read_by
 from operators.advance import Runnable
 from operators.execution import Cause
 from schemas.effects import Ended
@@ -13,6 +12,7 @@ from schemas.expression.rows import compile_row
 from schemas.expression.template import template_keys
 from schemas.expression.walk import keys
 from schemas.program import After
+from schemas.program_graph import read_by
 
 
 def after_keys(runnable: Runnable) -> frozenset[str]:

@@ -11,13 +11,13 @@ from flows.explain.data_text import json_text
 from flows.explain.mermaid import trigger_words
 from flows.versions.change import Change, breaks, changes, weighed
 from flows.versions.contract_changes import field_changes
-from flows.versions.graph import Graph, acts, bound, parks
 from schemas.contracts import type_differences
 from schemas.expression.literals import print_duration
 from schemas.expression.print import print_tree
 from schemas.expression.template import Record, Template, print_template
 from schemas.expression.types import Type
 from schemas.program import Act, Approve, Call, Delay, EventTrigger, Program, Step, Wait
+from schemas.program_graph import Graph, acts, bound, parks
 
 _EMPTY: Final = Type("record")
 

@@ -9,13 +9,13 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from flows.explain.ways import ways
 from schemas.expression.template import Items, Record, Template, Text, Value, Whole, template_keys
 from schemas.expression.tree import Tree
 from schemas.expression.types import STRING, TIMESTAMP, Type
 from schemas.expression.walk import keys
 from schemas.program import (
     END,
+    NO_STEP,
     Act,
     Approve,
     Call,
@@ -31,6 +31,7 @@ from schemas.program import (
     Step,
     Wait,
 )
+from schemas.program_ways import ways
 
 Block = tuple[str, str]  # name of the parallel or for_each, and of its arm (empty for the items)
 _TREES: Final = get_args(Tree)
@@ -57,6 +58,10 @@ class Graph:
         """List the places that a token leaving a place may come to, errors aside."""
         return self._after[place]
 
+    def ahead(self, place: int) -> frozenset[int]:
+        """List a place and all that a token there may come to, also by errors and the flow's own on_error and on_retract."""
+        return _reached(self._any_way, [place, *(one for one in (self.program.on_error, self.program.on_retract) if one >= 0)])
+
     def blocks(self, place: int) -> tuple[Block, ...]:
         """Name the blocks that a place stands in, the outermost first."""
         return self._blocks.get(place, ())
@@ -68,6 +73,14 @@ class Graph:
         return [
             [target for target, _ in ways(step) if target != END] + ([owners[place]] if place in owners else [])
             for place, step in steps
+        ]
+
+    @cached_property
+    def _any_way(self) -> list[list[int]]:
+        handlers = [getattr(step, "handler", NO_STEP) for step in self.program.steps]
+        return [
+            [*following, *([handler] if handler != NO_STEP else [])]
+            for following, handler in zip(self._following, handlers, strict=True)
         ]
 
     @cached_property
