@@ -12,13 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, Final, Literal, NamedTuple, assert_never
 
 from schemas.expression.rows import compile_row
 from schemas.limits import Hold, LimitChanges, LimitReads, Queued, Spent, limit_key
-from schemas.program import Limit, Program
+from schemas.program import Limit, Program, Schedule
 
 SLOTS: Final = 20  # a rate is counted in slots of a twentieth of its time
+_OVERLAPS: Final[Mapping[str, Literal["queue", "drop", "cancel_running"]]] = {
+    "skip": "drop",
+    "queue": "queue",
+    "cancel": "cancel_running",
+}
 RANKS: Final[Mapping[str, int]] = {"high": 0, "normal": 1, "low": 2}
 PAGE: Final = 64
 QUEUE_MOST: Final = 100_000  # of one key; what comes then is dropped, with a dead letter
@@ -55,9 +60,27 @@ class Refused(NamedTuple):
 Verdict = Admitted | Waits | Refused
 
 
+def is_limited(program: Program) -> bool:
+    """Tell whether starts of a flow must ask."""
+    return bool(program.limits) or any(isinstance(one, Schedule) and one.overlap != "allow" for one in program.triggers)
+
+
 def scopes(program: Program, tenant: str, env: Mapping[str, Any]) -> tuple[Scope, ...]:
-    """Give the limits of a start with their keys; values that are missing share one key."""
-    return tuple(_scope(program.flow, tenant, limit, env) for limit in program.limits)
+    """Give the limits of a start with their keys; values that are missing share one key.
+
+    A schedule whose runs may not overlap is a limit of one for each of its zones, on what it starts and nothing else.
+    """
+    limits = tuple(_scope(program.flow, tenant, limit, env) for limit in program.limits)
+    zone = env.get("schedule.zone")
+    return limits if zone is None else limits + _overlap(program, tenant, env.get("trigger.name") or "", zone)
+
+
+def _overlap(program: Program, tenant: str, name: str, zone: str) -> tuple[Scope, ...]:
+    schedule = next((one for one in program.triggers if isinstance(one, Schedule) and one.name == name), None)
+    if schedule is None or schedule.overlap == "allow":
+        return ()
+    key = limit_key(tenant, program.flow, "overlap", 0, f"{name}@{zone}")
+    return (Scope(key, Limit("concurrency", 1, over=_OVERLAPS[schedule.overlap])),)
 
 
 def _scope(flow: str, tenant: str, limit: Limit, env: Mapping[str, Any]) -> Scope:

@@ -39,7 +39,7 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     """Take in what one input did to one execution."""
     if advanced is None:
         return
-    limited = bool(live.runnable.program.limits)
+    limited = live.runnable.limited
     before = place_of(live.state) if limited else None
     live.state, live.status, live.touched = advanced.state, advanced.status, True
     if advanced.begun is not None:  # a watch has become an execution

@@ -117,11 +117,12 @@ def give(pending: Pending, one: Input) -> None:
 
 
 def _born(pending: Pending, candidate: Candidate) -> Live | None:
-    see(pending, candidate.key, candidate.tenant, candidate.row)
+    if not candidate.known:
+        see(pending, candidate.key, candidate.tenant, candidate.row)
     cause = candidate.cause
     flow = candidate.runnable.program.flow
     identity = execution_id(pending.batch.namespace, candidate.tenant, flow, candidate.key, cause.time_us)
-    if identity in pending.reads.existing:
+    if identity in pending.reads.existing or identity in pending.by_id:
         return None
     return _new_live(pending, candidate.tenant, identity, candidate.runnable, cause, candidate.now_us)
 
@@ -140,7 +141,7 @@ def _start(pending: Pending, live: Live, env: Any, now_us: int) -> None:
     program = live.runnable.program
     if program.policies:
         env = {**env, **pending.reads.world.policies(live.tenant, program, now_us)}
-    if program.limits:
+    if live.runnable.limited:
         start_within(pending, live, env, now_us)
         return
     book(pending, live, start(live.runnable, live.tenant, live.id, live.cause, env, now_us), now_us)

@@ -19,7 +19,10 @@ STARTS: Final = -1  # a candidate that starts its flow; else the place of the tr
 
 
 class Candidate(msgspec.Struct, frozen=True):
-    """One event that fits one flow. Candidates of a batch are sorted by (row, flow)."""
+    """One event that fits one flow. Candidates of a batch are sorted by (row, behind, flow).
+
+    `known`: what causes it was taken in before, by a window or a schedule, so the execution's id alone tells whether it is new.
+    """
 
     row: int
     now_us: int  # the clock at this row
@@ -30,6 +33,8 @@ class Candidate(msgspec.Struct, frozen=True):
     trigger: str
     env: Mapping[str, Any]
     watch: int = STARTS
+    known: bool = False
+    behind: int = 0  # the time of what the clock sets going: it comes behind all starts of its row
 
 
 class Arrived(msgspec.Struct, frozen=True):

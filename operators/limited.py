@@ -40,6 +40,8 @@ def start_within(pending: Pending, live: Live, env: Mapping[str, Any], now_us: i
             book(pending, live, enqueue(moment, live.cause, env, _place(pending, live, waits, wanted, rank)), now_us)
         case Waits(key):
             _refuse(pending, live, f"{QUEUE_MOST} wait for its {_kind(wanted, key)} already", now_us)
+        case Refused(limit) if limit not in program.limits:  # a slot of a schedule that skips what would overlap
+            del pending.live[live.row], pending.by_id[live.id]
         case Refused(limit):
             _refuse(pending, live, f"its {limit.kind} limit of {limit.most} is reached, and what is over is dropped", now_us)
         case other:

@@ -64,6 +64,7 @@ class Runnable(NamedTuple):
     codes: Mapping[int, Code]
     watches: Mapping[int, tuple[Awaited, ...]]  # of triggers: what an absence or a sequence waits for
     output: Callable[[Mapping[str, Any]], Any] | None
+    limited: bool = False  # its starts must ask (operators/admission.py)
 
 
 class Advanced(msgspec.Struct):

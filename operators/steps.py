@@ -9,6 +9,7 @@ from typing import Any, Final, assert_never, cast
 
 import msgspec
 
+from operators.admission import is_limited
 from operators.approve import approve
 from operators.call_flow import call_flow
 from operators.closing import close, finish
@@ -64,6 +65,7 @@ def make_runnable(program: Program) -> Runnable:
         {at: code for at, step in enumerate(steps) if (code := _code(step, program)) is not None},
         {at: watched for at, trigger in enumerate(program.triggers) if (watched := _watched(trigger))},
         None if program.output is None else compile_template(program.output),
+        is_limited(program),
     )
 
 

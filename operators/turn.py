@@ -34,7 +34,7 @@ def begin(batch: Batch, reads: Reads) -> Pending:
     _plan(pending)
     for candidate in batch.candidates:
         _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us))
-        if not is_new(pending, candidate.key, candidate.row):
+        if not candidate.known and not is_new(pending, candidate.key, candidate.row):
             continue
         pending.reach = candidate.row + 1
         (start_candidate if candidate.watch == STARTS else start_watch)(pending, candidate)

@@ -6,9 +6,11 @@ whatever the number of programs; nothing is ever taken away, for an execution ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from schemas.expression.tree import Tree
+from schemas.expression.walk import keys
 from schemas.program import Absence, Await, EventTrigger, Program, Sequence, Wait
 
 Way = tuple[str, ...]
@@ -65,6 +67,36 @@ def watched_ways(program: Program, trigger: int, reached: int) -> tuple[Way, ...
             return _ways(detail.then[reached]) + (_read_ways(program) if last else ())
         case _:
             return ()
+
+
+def start_keys(program: Program, place: int) -> tuple[str, ...]:
+    """Give the keys of its event that a trigger starts with: what the program reads, and what a watch must know to begin."""
+    wanted = dict.fromkeys(key for key, _ in program.reads)
+    trigger = program.triggers[place]
+    match trigger.detail if isinstance(trigger, EventTrigger) else None:
+        case Absence() as absence:
+            wanted |= dict.fromkeys((*_own(absence.time), *_asked((absence.of,))))
+        case Sequence() as sequence:
+            wanted |= dict.fromkeys((*(".".join(way) for way, _ in sequence.reads), *_asked(sequence.then, sequence.first)))
+        case _:
+            pass
+    return tuple(wanted)
+
+
+def _own(tree: Tree) -> list[str]:
+    return [key for key in sorted(keys(tree)) if not key.startswith("policies.")]
+
+
+def _asked(awaits: Iterable[Await], first: str = "") -> Iterator[str]:
+    """Give the keys of the trigger's event that are compared with those waited for."""
+    listed = tuple(awaits)
+    bound = {first, *(one.bind for one in listed)}
+    for one in listed:
+        trees = [part.value for part in one.correlate if part.value is not None]
+        trees += [] if one.condition is None else [one.condition]
+        for key in sorted({key for tree in trees for key in keys(tree)}):
+            if key.partition(".")[0] not in bound | {"policies"}:
+                yield key
 
 
 def _awaits(program: Program) -> Iterator[tuple[Await, int, tuple[Way, ...]]]:

@@ -7,7 +7,7 @@ repeats no command. Duplicates are dropped by event key within the window, and b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple
 
 from flows.engine import letters
@@ -19,6 +19,7 @@ from flows.engine.restore import restore_catalogue, restore_seen, restore_shapes
 from flows.engine.segments import DecodeSettings, decode_turn
 from flows.engine.sharing import Known, Open, Sharing
 from flows.engine.slices import Part, event_times, parts, wall_times
+from flows.engine.triggers import UNCHANGED, TriggerChanges, Triggers, late_appends
 from flows.engine.work import DecodedWork, Done, JoinedWork, MatchedWork, Taken
 from flows.engine.world import EngineWorld
 from operators.deployed import Deployed
@@ -105,6 +106,7 @@ class Engine:
         restore_catalogue(ports.controls, self._positions, self._registry, self._deployed)
         restore_shapes(ports.store, self._deployed.shapes)
         restore_seen(ports.store, self._seen)
+        self._triggers = Triggers(ports.store, self._deployed, settings.clock, self._now_us)
         self._sharing.restore(ports.store.held_back(), Known(self._positions, self._registry), ports.reopen)
 
     # --- what others may ask
@@ -141,7 +143,8 @@ class Engine:
         """Tell whether executions wait for an event clock that may not go on: a command has no outcome, or a sender holds it."""
         if self._settings.clock == "wall" or not self._clock_held():
             return False
-        return self._store.next_due_us() is not None or self._store.next_deadline_us() is not None
+        waits = (self._store.next_due_us(), self._store.next_deadline_us(), self._triggers.next_deadline_us())
+        return any(one is not None for one in waits)
 
     def close(self) -> None:
         """Leave in order: a start after this one is not a death."""
@@ -197,7 +200,7 @@ class Engine:
 
     def match(self, work: DecodedWork) -> MatchedWork:
         """Find the flows that each event starts."""
-        return match_turn(work, self._deployed, self._refuse)
+        return match_turn(work, self._deployed, self._refuse, self._triggers)
 
     def join(self, work: MatchedWork) -> JoinedWork:
         """Give each match the values that its program reads."""
@@ -209,7 +212,7 @@ class Engine:
         Raises Stopped between two of these where the process shall stop.
         """
         decoded = work.decoded
-        dead = [*decoded.dead, *self._refused]
+        dead = [*decoded.dead, *self._refused, *work.dead]
         self._refused = []
         arrivals = Arrivals(work.arrived)
         started = actions = 0
@@ -217,7 +220,8 @@ class Engine:
             result = self._run(part, work, arrivals, dead if part.last else ())
             started, actions = started + len(result.starts), actions + result.actions
             if part.last:
-                self._commit(result, part.times.now_us, decoded.taken.positions, decoded.outcomes)
+                result = replace(result, emitted=[*result.emitted, *late_appends(work.late, self._settings.partitions)])
+                self._commit(result, part.times.now_us, decoded.taken.positions, decoded.outcomes, self._triggers.take_changes())
             else:
                 self._commit(result, part.times.now_us, {}, 0)
                 self._go_on()
@@ -278,7 +282,9 @@ class Engine:
     def _clock_at(self, now_us: int) -> int:
         return max(self._now_us, now_us)
 
-    def _commit(self, result: TurnResult, now_us: int, positions: Mapping[Slot, int], outcomes: int) -> None:
+    def _commit(
+        self, result: TurnResult, now_us: int, positions: Mapping[Slot, int], outcomes: int, changes: TriggerChanges = UNCHANGED
+    ) -> None:
         now_us = self._clock_at(now_us)
         opened = result.actions - outcomes
         fresh = sorted(result.versions - self._pinned)
@@ -300,6 +306,9 @@ class Engine:
                 deadlines_gone=result.deadlines_gone,
                 waits_set=result.waits_set,
                 waits_gone=result.waits_gone,
+                windows=changes.windows,
+                schedules=changes.schedules,
+                schedules_gone=changes.schedules_gone,
                 remembered=result.remembered,
                 remember_since_us=now_us - longest_us if longest_us else 0,
                 seen=result.seen,
@@ -322,11 +331,10 @@ class Engine:
         self._careful.done()
 
     def _existing(self, candidates: Sequence[Candidate]) -> set[bytes]:
-        """Ask the store for executions of events so old that their keys may have left the window."""
+        """Ask the store for executions of events so old that their keys may have left the window, and of those known already."""
         since_us = self._seen.complete_since_us
-        if since_us == 0:
-            return set()
-        old = [one for one in candidates if one.cause.time_us <= since_us + MARGIN_US]
+        asked_us = since_us + MARGIN_US if since_us else 0
+        old = [one for one in candidates if one.known or one.cause.time_us <= asked_us]
         namespace = self._settings.namespace
         ids = [execution_id(namespace, one.tenant, one.runnable.program.flow, one.key, one.cause.time_us) for one in old]
         return self._store.existing(ids) if ids else set()
@@ -338,8 +346,10 @@ class Engine:
 
     def _next_time(self, past_us: int) -> int | None:
         """Tell to what time a turn without input would bring the clock, None if nothing would happen by it."""
-        due_us, deadline_us = self._store.next_due_us(), self._store.next_deadline_us()
+        due_us, slot_us = self._store.next_due_us(), self._triggers.next_slot_us()
+        deadline_us = _first(self._store.next_deadline_us(), self._triggers.next_deadline_us())
         if self._settings.clock == "wall":
+            due_us = _first(due_us, slot_us)
             now_us = self._wall_now_us()
             passed_us = min(now_us, past_us)
         else:
@@ -348,7 +358,7 @@ class Engine:
             return now_us
         if past_us != END_OF_TIME:
             return None
-        return min((one for one in (due_us, deadline_us) if one is not None), default=None)
+        return _first(due_us, deadline_us)  # a slot is no reason: an idle event clock would never come to rest
 
     def _past_us(self, now_us: int, *, read: bool) -> int:
         """Give the time up to which every input was read, so that deadlines may pass.
@@ -377,3 +387,7 @@ class Engine:
             old.actions + done.actions,
             old.dead_letters + done.dead,
         )
+
+
+def _first(*times: int | None) -> int | None:
+    return min((one for one in times if one is not None), default=None)

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
 from flows.engine.arrivals import arrived_in
+from flows.engine.sighted import refused_slots, sighted
+from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
 from operators.advance import Runnable
 from operators.deployed import Deployed
 from operators.execution import Cause
 from operators.incoming import STARTS, Arrived, Candidate
 from operators.match import TypeTable, match_events
+from operators.wait_shapes import start_keys
 from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
 from schemas.ids import event_key
@@ -30,17 +33,19 @@ ENVELOPE = ("id", "source", "time", "correlationid", "hops")
 Refuse = Callable[[Control, BadRecord], None]
 
 
-def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse) -> MatchedWork:
+def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: Triggers) -> MatchedWork:
     """Give the pairs (row, entry) of every event type of every segment, and the events that waits may be found for."""
     matched: list[Matched] = []
     arrived: list[Arrived] = []
     first_row = 0
+    sweep = triggers.sweep(work)
     for segment in work.segments:
         for control in segment.controls:
             try:
                 deployed.apply(control)
             except BadRecord as error:
                 refuse(control, error)
+        sweep.before(first_row)
         started = [part for one in segment.decoded.frames for part in _tables(one, first_row, work, deployed)]
         found = match_events([(one.frame, table) for one, table in started], select_keys)
         pairs = zip(started, found, strict=True)
@@ -49,8 +54,9 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse) -> Matched
             some_arrived = arrived_in(one, first_row, work.clock, deployed.shapes)
             if some_arrived is not None:
                 arrived.append(some_arrived)
+        sweep.segment(segment.decoded.frames, first_row, segment.decoded.rows)
         first_row += segment.decoded.rows
-    return MatchedWork(work, matched, arrived)
+    return MatchedWork(work, matched, arrived, sweep.end())
 
 
 def _tables(events: EventFrame, first_row: int, work: DecodedWork, deployed: Deployed) -> Iterator[tuple[EventFrame, TypeTable]]:
@@ -75,47 +81,55 @@ def join_turn(work: MatchedWork, deployed: Deployed, runnable: Callable[[str], R
     candidates: list[Candidate] = []
     for one in work.matched:
         candidates.extend(_candidates(one, deployed, runnable, clock))
-    if len(work.matched) > 1:
+    found = work.sightings
+    seen = sighted(found, deployed, runnable, clock)
+    candidates.extend(seen)
+    if len(work.matched) > 1 or seen:
         candidates.sort(key=_place)
-    return JoinedWork(work.decoded, candidates, work.arrived)
+    return JoinedWork(work.decoded, candidates, work.arrived, found.late, refused_slots(found, runnable, work.decoded.now_us))
 
 
-def _place(candidate: Candidate) -> tuple[int, str]:
-    return candidate.row, candidate.runnable.program.flow
+def _place(candidate: Candidate) -> tuple[int, int, str]:
+    return candidate.row, candidate.behind, candidate.runnable.program.flow
 
 
 def _candidates(one: Matched, deployed: Deployed, runnable: Callable[[str], Runnable], clock: Any) -> Iterable[Candidate]:
     entries = [deployed.entry(entry) for entry in one.pairs["entry"].to_list()]
-    runnables = [runnable(version) for version, _ in entries]
+    starts = {entry: _Start.of(runnable(entry[0]), entry[1]) for entry in set(entries)}
     frame = _rows_of(one)
-    wanted = tuple(sorted({key for ready in {id(r): r for r in runnables}.values() for key, _ in ready.program.reads}))
+    wanted = tuple(sorted({key for start in starts.values() for key in start.keys}))
     values = key_rows(frame, wanted, one.events.contract.data)
     rows = [row + one.first_row for row in frame["row"].to_list()]
     nows = clock[rows].tolist()
     envelope = zip(frame["tenant"].to_list(), *(frame[name].to_list() for name in ENVELOPE), strict=True)
     for index, (tenant, event, source, time_us, correlation, hops) in enumerate(envelope):
-        ready = runnables[index]
+        start = starts[entries[index]]
         yield Candidate(
             rows[index],
             nows[index],
             event_key(tenant, source, event),
             tenant,
             Cause(event, source, time_us, correlation or event, hops or 0),
-            ready,
-            ready.program.triggers[entries[index][1]].name,
-            values[index] if len(ready.program.reads) == len(wanted) else _part(values[index], ready),
-            _watch(ready, entries[index][1]),
+            start.runnable,
+            start.name,
+            values[index] if len(start.keys) == len(wanted) else {key: values[index][key] for key in start.keys},
+            start.watch,
         )
 
 
-def _watch(ready: Runnable, at: int) -> int:
-    """Give the place of a trigger that watches before its flow starts, STARTS for one that starts it."""
-    trigger = ready.program.triggers[at]
-    return at if isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Sequence) else STARTS
+class _Start(NamedTuple):
+    """What every start by one trigger has in common."""
 
+    runnable: Runnable
+    name: str
+    keys: tuple[str, ...]
+    watch: int
 
-def _part(values: dict[str, Any], ready: Runnable) -> dict[str, Any]:
-    return {key: values[key] for key, _ in ready.program.reads}
+    @classmethod
+    def of(cls, ready: Runnable, at: int) -> _Start:
+        trigger = ready.program.triggers[at]
+        watches = isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Sequence)
+        return cls(ready, trigger.name, start_keys(ready.program, at), at if watches else STARTS)
 
 
 def _rows_of(one: Matched) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operators.schedule_book import DueSlot
 from schemas.decode import BadRow
 from schemas.errors import BadRecord
 from schemas.ports import Chunk, Damage, Slot
@@ -35,6 +36,23 @@ def bad_input(chunk: Chunk, index: int, detail: str, now_us: int) -> DeadLetter:
     """Set a record aside that is for an execution and cannot be read: a result, a decision, an operator's command."""
     kind = chunk.topic.removesuffix("s")
     return _at(chunk, index, (kind, f"malformed-{kind}", detail), now_us)
+
+
+def bad_slot(slot: DueSlot, detail: str, now_us: int) -> DeadLetter:
+    """Set the slot of a schedule aside whose inputs are not what its flow wants."""
+    key = slot.key
+    return DeadLetter(
+        kind="command",
+        tenant=key.tenant,
+        source="",
+        topic="",
+        partition=0,
+        position=0,
+        reason="bad-inputs",
+        detail=f"flow '{key.flow}', slot {slot.slot.local} {key.zone}: {detail}",
+        payload=b"",
+        at=now_us,
+    )
 
 
 def poison(chunk: Chunk, index: int, now_us: int) -> DeadLetter:

@@ -79,14 +79,18 @@ def _cut_events(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> t
         rest,
         times=replace(rest.times, now_us=bound_us, past_us=row_us),
         end=end,
-        candidates=[one for one in rest.candidates if one.row < end],
+        candidates=[one for one in rest.candidates if _is_early(one, end, row_us)],
         inputs=[one for one in rest.inputs if one.now_us <= row_us],
         due=[timer for timer in due if timer.due_us <= bound_us],
         passing=[timer for timer in passing if timer.due_us <= row_us],
         last=False,
     )
-    behind = [one for one in rest.candidates if one.row >= end]
+    behind = [one for one in rest.candidates if not _is_early(one, end, row_us)]
     return first, replace(rest, start=end, candidates=behind, inputs=[one for one in rest.inputs if one.now_us > row_us])
+
+
+def _is_early(candidate: Candidate, end: int, row_us: int) -> bool:
+    return candidate.row < end and candidate.behind <= row_us
 
 
 def _cut_wall(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> tuple[Part, Part]:

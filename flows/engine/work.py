@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from flows.engine.sightings import Sightings
 from operators.incoming import Arrived, Candidate, Input
 from schemas.decode import Decoded, EventFrame
 from schemas.ports import Chunk, Slot
-from schemas.records import Control, DeadLetter
+from schemas.records import Control, DeadLetter, Late
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,18 @@ class MatchedWork:
     decoded: DecodedWork
     matched: Sequence[Matched]
     arrived: Sequence[Arrived] = ()  # events that waits may be found for
+    sightings: Sightings = field(default_factory=Sightings)
 
 
 @dataclass(frozen=True, slots=True)
 class JoinedWork:
-    """A turn whose candidates have all the values that their programs read; sorted by (row, flow)."""
+    """A turn whose candidates have all the values that their programs read; sorted by (row, behind, flow)."""
 
     decoded: DecodedWork
     candidates: Sequence[Candidate]
     arrived: Sequence[Arrived] = ()
+    late: Sequence[Late] = ()
+    dead: Sequence[DeadLetter] = ()  # slots that cannot start
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""Candidates of what windows and schedules said: starts with the values that their programs read.
+
+Reads: verdicts and due slots with their rows. Emits: candidates, to be sorted with those of single events; slots whose inputs are
+wrong as dead letters. State: none. Cost: one dict a start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from flows.engine import letters
+from flows.engine.sightings import NEVER, Sightings, Verdict
+from operators.advance import Runnable
+from operators.deployed import Deployed
+from operators.execution import Cause
+from operators.incoming import Candidate
+from operators.schedule import slot_key
+from operators.schedule_book import DueSlot
+from operators.start_inputs import BadInputs, input_env
+from schemas.decode import key_rows
+from schemas.expression.template import compile_template
+from schemas.ids import event_key
+from schemas.program import Schedule
+from schemas.records import DeadLetter
+
+ENVELOPE: Final = ("id", "source", "time", "correlationid", "hops")
+Make = Callable[[str], Runnable]
+Nows = Callable[[int, int], int]  # (row, due time or NEVER) -> clock
+_template = lru_cache(maxsize=4_096)(compile_template)
+
+
+def sighted(found: Sightings, deployed: Deployed, runnable: Make, clock: npt.NDArray[np.int64]) -> list[Candidate]:
+    """Give the candidates; `clock` is the one at each row."""
+    nows = _nows(found, clock)
+    candidates = [one for verdict in found.verdicts for one in _of_windows(verdict, deployed, runnable, nows)]
+    slots = (_of_slot(row, slot, runnable, nows) for row, slot in found.slots)
+    return candidates + [one for one in slots if isinstance(one, Candidate)]
+
+
+def refused_slots(found: Sightings, runnable: Make, now_us: int) -> list[DeadLetter]:
+    """Give dead letters for slots whose inputs are not what their flow wants."""
+    made = ((slot, _of_slot(row, slot, runnable, lambda _, due_us: due_us)) for row, slot in found.slots)
+    return [letters.bad_slot(slot, str(error), now_us) for slot, error in made if isinstance(error, BadInputs)]
+
+
+def _nows(found: Sightings, clock: npt.NDArray[np.int64]) -> Nows:
+    """Give the clock at a row, or when the clock itself set something going: under the wall clock all is now."""
+    now_us = found.now_us
+    if now_us is not None:
+        return lambda _row, _due_us: now_us
+    return lambda row, due_us: int(clock[row]) if due_us == NEVER else due_us
+
+
+def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) -> Iterator[Candidate]:
+    said = one.said
+    started = [deployed.entry(entry) for entry in said.pairs["entry"].to_list()]
+    ready = {version: runnable(version) for version in {version for version, _ in started}}
+    wanted = sorted({key for each in ready.values() for key, _ in each.program.reads if not key.startswith("window.")})
+    values = key_rows(said.events, wanted, said.data)
+    measures = said.windows.rows(named=True)
+    envelope = said.events.select(*ENVELOPE).rows()
+    rows, clocks = one.rows.tolist(), one.clock_us.tolist()
+    for at, tenant, (version, place) in zip(said.pairs["row"].to_list(), said.pairs["tenant"].to_list(), started, strict=True):
+        event, source, time_us, correlation, hops = envelope[at]
+        program = ready[version].program
+        env = {key: values[at].get(key) for key, _ in program.reads} | measures[at]
+        cause = Cause(event, source, time_us, correlation or event, hops or 0)
+        by_clock = clocks[at] != NEVER
+        now_us = nows(rows[at], clocks[at] if by_clock else NEVER)
+        yield Candidate(
+            rows[at],
+            now_us,
+            event_key(tenant, source, event),
+            tenant,
+            cause,
+            ready[version],
+            program.triggers[place].name,
+            env,
+            known=True,
+            behind=clocks[at] if by_clock else 0,
+        )
+
+
+def _of_slot(row: int, one: DueSlot, runnable: Make, nows: Nows) -> Candidate | BadInputs:
+    ready = runnable(one.version)
+    trigger = ready.program.triggers[one.place]
+    assert isinstance(trigger, Schedule)
+    bound: dict[str, Any] = {"schedule.slot": one.slot.at_us, "schedule.zone": one.key.zone}
+    inputs = None if trigger.inputs is None else _template(trigger.inputs)(bound)
+    try:
+        env, _ = input_env(ready.program, inputs, None)
+    except BadInputs as error:
+        return error
+    name = f"{one.slot.local}{'+' * one.slot.fold} {one.key.zone}"
+    source = f"/schedules/{one.key.flow}"
+    cause = Cause(name, source, one.slot.at_us, f"{one.key.flow} {name}", 0)
+    key = slot_key(one.key.zone, one.key.trigger, one.slot)
+    now_us = nows(row, one.due_us)
+    return Candidate(row, now_us, key, one.key.tenant, cause, ready, trigger.name, env | bound, known=True, behind=one.due_us)

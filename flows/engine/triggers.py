@@ -1,0 +1,178 @@
+"""What starts flows beside single events: windows over events, and schedules.
+
+Reads: decoded segments, the catalogue, the clock. Emits: verdicts of windows with their rows, slots that are due, late events.
+State: that of windows and schedules, rebuilt from the store. Cost: columnar; some µs a slot.
+Both follow the turn's total order: what is deployed changes between segments, deadlines pass and slots come due between rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from flows.engine.progress import bounds
+from flows.engine.sightings import NEVER, Sightings, Verdict
+from flows.engine.work import DecodedWork
+from operators.deployed import Deployed
+from operators.schedule_book import ScheduleBook, ScheduleKey
+from operators.times import END_OF_TIME
+from operators.window_verdicts import Verdicts
+from operators.windows import Events, Found, Windows
+from schemas.decode import EventFrame
+from schemas.ports import Append, SchedulePlace, StateStore, WindowChanges
+from schemas.records import Late, encode
+from schemas.topics import LATE, partition_of
+
+Ints = npt.NDArray[np.int64]
+SLOTS_MOST: Final = 20_000  # taken at once
+
+
+class TriggerChanges(NamedTuple):
+    """What a turn changed in windows and schedules."""
+
+    windows: WindowChanges | None
+    schedules: Sequence[SchedulePlace]
+    schedules_gone: Sequence[ScheduleKey]
+
+
+UNCHANGED: Final = TriggerChanges(None, (), ())
+
+
+class Triggers:
+    """The windows and schedules of one engine."""
+
+    def __init__(self, store: StateStore, deployed: Deployed, clock: Literal["wall", "events"], now_us: int) -> None:
+        """Rebuild both as of the last commit; `deployed` is the catalogue as of then."""
+        self._deployed = deployed
+        self._clock = clock
+        self._windows = Windows(store.windows())
+        self._book = ScheduleBook(clock, store.schedules())
+        self._follow(now_us)
+        self._windows.forget_rest()
+
+    def next_slot_us(self) -> int | None:
+        """Tell when the next slot falls due."""
+        return self._book.next_due_us()
+
+    def next_deadline_us(self) -> int | None:
+        """Tell when windows have something to say though no event comes."""
+        return self._windows.next_due_us()
+
+    def take_changes(self) -> TriggerChanges:
+        """Give what to store since the last call."""
+        return TriggerChanges(self._windows.take_changes(), *self._book.take_changes())
+
+    def sweep(self, work: DecodedWork) -> _Sweep:
+        """Begin a turn: what is deployed changes before each of its segments."""
+        return _Sweep(self, work)
+
+    # --- for a sweep
+
+    def _follow(self, now_us: int) -> None:
+        deployed = self._deployed
+        for event in deployed.watching.changed(now_us):
+            watchers = deployed.watching.watchers(event, deployed.policies, now_us)
+            self._windows.deploy(event, watchers, deployed.owners(deployed.watching.flows(event)))
+        for one in deployed.scheduled.take_changes():
+            self._book.follow(*one, now_us)
+
+
+class _Sweep:
+    """One turn's way over its segments."""
+
+    def __init__(self, triggers: Triggers, work: DecodedWork) -> None:
+        self._of = triggers
+        self._work = work
+        self._events = triggers._clock == "events"
+        self._untils = _untils(work, events=self._events)
+        self._now_us = work.taken.now_us
+        self.found = Sightings()
+        self._take_slots(self._now_us)
+
+    def before(self, first_row: int) -> None:
+        """Hear that the catalogue has taken in what comes before a segment."""
+        clock = self._work.clock
+        self._of._follow(self._now_us)
+        if self._events and first_row < len(clock):
+            self._of._book.begin(int(clock[first_row]))
+
+    def segment(self, frames: Sequence[EventFrame], first_row: int, rows: int) -> None:
+        """Take in the events of a segment."""
+        windows = self._of._windows
+        for one in frames:
+            if one.type in windows.events():
+                places = one.frame["row"].to_numpy().astype(np.int64) + first_row
+                clock, until = self._work.clock[places], self._untils[places]
+                self._note(windows.take(Events(one.type, one.frame, one.contract.data, clock, until)), one, first_row)
+        if rows:
+            last = first_row + rows - 1
+            self._now_us = int(self._work.clock[last])
+            self._note(windows.advance(int(self._untils[last])), None, first_row)
+            self._take_slots(self._now_us)
+
+    def end(self) -> Sightings:
+        """Let the clock go on to the turn's end, and deadlines pass as far as inputs were read."""
+        taken, now_us = self._work.taken, self._work.now_us
+        past_us = (now_us if taken.past_us == END_OF_TIME else now_us - 1) if self._events else min(taken.past_us, now_us)
+        self._note(self._of._windows.advance(past_us), None, 0)
+        self._take_slots(now_us)
+        self.found.now_us = None if self._events else now_us
+        return self.found
+
+    def _take_slots(self, now_us: int) -> None:
+        while some := self._of._book.due(now_us, SLOTS_MOST):
+            self.found.slots.extend((self._row_before(one.due_us, deadline=False), one) for one in some)
+
+    def _row_before(self, due_us: int, *, deadline: bool) -> int:
+        """Give the last row before a time: delays end before a row that has reached it, deadlines before one beyond."""
+        if not self._events:
+            return int(np.searchsorted(self._untils, due_us, "left")) - 1 if deadline else -1
+        return int(np.searchsorted(self._work.clock, due_us, "right" if deadline else "left")) - 1
+
+    def _note(self, found: Sequence[Found], events: EventFrame | None, first_row: int) -> None:
+        for one in found:
+            for said in one.outcome.verdicts:
+                if said.pairs.height:
+                    self.found.verdicts.append(self._placed(one.event, said, events, first_row))
+            if one.outcome.late is not None and events is not None:
+                self.found.late.extend(self._late(one.outcome.late, events, first_row))
+
+    def _placed(self, event: str, said: Verdicts, events: EventFrame | None, first_row: int) -> Verdict:
+        by_clock = said.row < 0
+        rows = np.array([self._row_before(due_us, deadline=True) for due_us in said.clock_us.tolist()], np.int64)
+        if events is not None:
+            frame_rows = events.frame["row"].to_numpy().astype(np.int64) + first_row
+            rows = np.where(by_clock, rows, frame_rows[said.row])
+        return Verdict(event, first_row, rows, np.where(by_clock, said.clock_us, NEVER), said)
+
+    def _late(self, late: pl.DataFrame, events: EventFrame, first_row: int) -> Iterator[Late]:
+        places = late["row"].to_numpy()
+        frame = events.frame[places]
+        clock = self._work.clock[frame["row"].to_numpy().astype(np.int64) + first_row].tolist()
+        listed = zip(late["tenant"], late["flow"], frame["id"], frame["time"], clock, late["key"], strict=True)
+        for tenant, flow, event, time, at, key in listed:
+            yield Late(tenant=tenant, flow=flow, event=event, time=time, appended_at=at, key=key)
+
+
+def late_appends(late: Sequence[Late], partitions: int) -> list[Append]:
+    """Give the records of late events, by partition."""
+    records: dict[int, list[bytes]] = {}
+    for one in late:
+        records.setdefault(partition_of(one.tenant, partitions), []).append(encode(one))
+    return [Append(LATE, partition, listed) for partition, listed in sorted(records.items())]
+
+
+def _untils(work: DecodedWork, *, events: bool) -> Ints:
+    """Give the time up to which deadlines have passed before each row (operators/times.py)."""
+    if events:
+        return work.clock - 1
+    listed = bounds(work.taken.chunks, work.taken.past_us)
+    if not listed:
+        return np.full(len(work.clock), -1, np.int64)
+    rows, times = (np.array(column, np.int64) for column in zip(*listed, strict=True))
+    at = np.searchsorted(rows, np.arange(len(work.clock)), "right") - 1
+    return np.asarray(np.where(at >= 0, times[np.maximum(at, 0)], -1))
