@@ -20,11 +20,11 @@ def ask(terminal: Terminal, home: Path, question: Question) -> Answer:
     answer = client.ask(question)
     age_us = client.age_us(answer)
     if not answer.as_of_us:
-        terminal.say(f"nothing has been projected in {home} yet; start `millrace up`")
+        terminal.say_once("age", f"nothing has been projected in {home} yet; start `millrace up`")
     elif not answer.live:
-        terminal.say(f"no `up` runs on {home}; the views are {_age(age_us)} old")
+        terminal.say_once("age", f"no `up` runs on {home}; the views are {_age(age_us)} old")
     elif age_us > OLD_US:
-        terminal.say(f"the views are {_age(age_us)} behind")
+        terminal.say_once("age", f"the views are {_age(age_us)} behind")
     if answer.truncated:
         terminal.say(f"only the first {len(answer.rows):,} rows are shown; narrow the query, or aggregate")
     return answer

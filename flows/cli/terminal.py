@@ -28,6 +28,13 @@ class Terminal:
     json: bool = False
     out: Console = field(default_factory=lambda: _console())  # noqa: PLW0108  defined below
     err: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True))
+    told: set[str] = field(default_factory=set)
+
+    def say_once(self, what: str, text: str) -> None:
+        """Tell the person something on stderr that one command need not say again, however often it asks."""
+        if what not in self.told:
+            self.told.add(what)
+            self.say(text)
 
     def say(self, text: str) -> None:
         """Tell the person something on stderr."""
