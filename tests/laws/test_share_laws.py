@@ -1,0 +1,132 @@
+"""Shares of a turn between tenants, over the engine's real files: nothing is lost, doubled or overtaken within a tenant.
+
+Wherever the engine is killed: it reads again what waited for its share, and nothing that was worked on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flows.engine import sharing
+from flows.language.definitions import Source, check_sources, control_records
+from infra.sqlite import open_reader, rows
+from schemas.avro.schema import avro_schema
+from schemas.ports import Append
+from schemas.records import encode
+from schemas.topics import CONTROL, partition_of
+from tests.simulation.business import START_US, stamp
+from tests.simulation.files import read_home
+from tests.simulation.machine import ENGINE_FILE, ROLES, Disk, Machine, Options
+from tests.simulation.outside import Receivers
+from tests.simulation.run import MEMORY, Story
+from tests.simulation.scenario import Scenario
+
+PARTITIONS: Final = 2
+FLOWS: Final = """
+event: job.made
+fields: {job: {id: string}}
+---
+flow: worker
+trigger: {event: job.made}
+steps: [{action: work, with: {id: "{{ job.id }}"}}]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _small_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "TURN_STARTS", 3)
+
+
+def controls() -> Append:
+    found = check_sources([Source("shares.yaml", FLOWS)])
+    return Append(CONTROL, 0, [encode(one) for one in control_records(found, lambda one: 1, avro_schema)])
+
+
+def batch(tenants: str, start: int) -> list[Append]:
+    appends = []
+    for at, tenant in enumerate(tenants, start):
+        record = {"specversion": "1.0", "id": f"e{at}", "source": "/jobs", "type": "job.made", "tenant": tenant}
+        data = json.dumps(record | {"time": stamp(START_US), "data": {"job": {"id": f"j{at}"}}}).encode()
+        appends.append(Append("job.events", partition_of(tenant, PARTITIONS), [data]))
+    return appends
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    turns=st.lists(st.text("aaaaaaaabcd", max_size=40), min_size=1, max_size=8),
+    kills=st.sets(st.integers(0, 30), max_size=4),
+)
+def test_who_waits_for_a_share_is_neither_lost_nor_doubled(turns: list[str], kills: set[int]) -> None:
+    home = Path(tempfile.mkdtemp(prefix="shares-", dir=MEMORY if MEMORY.is_dir() else None))
+    disk = Disk(home.name, 1, Counter())
+    options = Options("wall", 8192, 8, 4096, partitions=PARTITIONS)
+    machine = Machine(home, disk, Random(1), options, Receivers(Random(1), calm=True), Counter())
+    machine.wall_us = START_US
+    try:
+        assert machine.append([controls()])
+        machine.run_engine()
+        sent = 0
+        for done, tenants in enumerate(turns):
+            assert machine.append(batch(tenants, sent))
+            sent += len(tenants)
+            machine.start("engine")
+            assert machine.engine is not None
+            machine.engine.step()
+            if done in kills:
+                machine.kill("engine")
+        scenario = Scenario(False, False, True, [], {}, {}, {}, Counter())
+        Story(machine, scenario, Random(0), Counter()).come_to_rest(calm=True)
+        for role in ROLES:
+            machine.kill(role)
+        _check(home, "".join(turns))
+    finally:
+        machine.close()
+        shutil.rmtree(home)
+
+
+def _check(home: Path, tenants: str) -> None:
+    worked: dict[str, list[int]] = defaultdict(list)
+    for action in read_home(home).actions:
+        worked[action["tenant"]].append(int(action["data"]["id"].removeprefix("j")))
+    wanted = {tenant: [at for at, one in enumerate(tenants) if one == tenant] for tenant in set(tenants)}
+    assert worked == wanted
+    connection = open_reader(home / ENGINE_FILE)
+    try:
+        assert list(rows(connection, "select * from held_back")) == []
+    finally:
+        connection.close()
+
+
+def test_a_quiet_tenant_does_not_wait_behind_a_burst(tmp_path: Path) -> None:
+    machine = Machine(
+        tmp_path,
+        Disk("quiet", 1, Counter()),
+        Random(1),
+        Options("wall", 8192, 8, 4096, partitions=PARTITIONS),
+        Receivers(Random(1), calm=True),
+        Counter(),
+    )
+    machine.wall_us = START_US
+    try:
+        assert machine.append([controls()])
+        machine.run_engine()
+        assert machine.append(batch("a" * 40 + "b", 0))
+        machine.start("engine")
+        machine.start("dispatcher")
+        assert machine.engine is not None
+        machine.engine.step()
+        assert any(action["tenant"] == "b" for action in read_home(tmp_path).actions)
+        assert sum(action["tenant"] == "a" for action in read_home(tmp_path).actions) <= 3
+        assert not machine.engine.idle()
+    finally:
+        machine.close()
