@@ -78,10 +78,13 @@ def run(options: RoleOptions) -> None:
     partitions = await_partitions(options.home, process, SystemClock())
     if partitions is None:
         return
-    settings = EngineSettings(options.clock, partitions=partitions, default_tenant=options.default_tenant)
+    said = load_settings(home=options.home)
+    settings = EngineSettings(
+        options.clock, partitions=partitions, default_tenant=options.default_tenant, weights=said.tenant_weights
+    )
     store = open_store(options.home)
     engine = build_engine(options.home, settings, store=store)
-    days = load_settings(home=options.home).retention_days
+    days = said.retention_days
     retention = Retention(options.home, engine_file(ENGINE), store.drop_before, days, SystemClock())
     lived = _count_live(options.home / engine_file(ENGINE))
     gc.collect()
