@@ -1,18 +1,21 @@
 """The laws of connectors: every one that is registered passes all of them, over the real file and real HTTP.
 
-A replay does not show · a half-write retried equals one write · order per execution is kept.
+A replay does not show · a half-write retried equals one write · order per execution is kept · a batch is its members, once each
+and in order.
 """
 
 import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.ids import batch_id
 from schemas.ports import Command, Connector
 from schemas.records import Json
 from sinks.connectors.file import FileConnector
@@ -66,8 +69,8 @@ def a_service(make: Callable[[], Connector], **more: Json) -> Iterator[Subject]:
     losing: list[bool] = []
 
     def answer(body: Json, before: int) -> Answer:
-        if body["id"] not in done:
-            done.append(body["id"])
+        items = body if isinstance(body, list) else [body]
+        done.extend(item["id"] for item in items if item["id"] not in done)
         return Answer(close=bool(losing) and losing.pop())
 
     with receiving(answer) as receiver:
@@ -149,3 +152,47 @@ def test_order_per_execution_is_kept(kind: str, lengths: list[int], losses: int)
             assert ours == [f"e{e}-{at}" for at in range(length)]
         assert {result.status for result in home.results()} == {"delivered"}
         home.close()
+
+
+def together(names: list[str], settings: Json) -> Command:
+    """Make the batch of some commands."""
+    members = tuple(command(name, settings) for name in names)
+    raw = b"[" + b",".join(member.raw for member in members) + b"]"
+    return replace(command(batch_id(names), settings, members=members), raw=raw, body={})
+
+
+@every_connector
+@settings(max_examples=15, deadline=None)
+@given(batches=st.lists(names, min_size=1, max_size=4), lose=st.booleans())
+def test_a_batch_is_its_members_once_each_and_in_order(kind: str, batches: list[list[str]], *, lose: bool) -> None:
+    with SUBJECTS[kind]() as subject:
+        wanted: list[str] = []
+        for batch in batches:
+            fresh = list(dict.fromkeys(name for name in batch if name not in wanted))
+            if not fresh:
+                continue
+            one = together(fresh, subject.settings)
+            if lose and kind != "file":
+                subject.cut()
+            carry_out(subject, [one, one])
+            subject.restart()
+            found = subject.connector.resolve(one)
+            assert found is not None
+            assert found.status in ("delivered", "unknown")
+            wanted += fresh
+        assert subject.seen() == wanted
+
+
+@every_connector
+def test_of_a_batch_that_was_cut_each_member_is_found_or_not(kind: str) -> None:
+    with SUBJECTS[kind]() as subject:
+        one = together(["a", "b"], subject.settings)
+        carry_out(subject, [one])
+        subject.cut()
+        subject.restart()
+        found = subject.connector.resolve(one)
+        assert found is not None
+        ends = [item.status for item in found.items] or [found.status] * 2
+        assert ends == (["delivered", "failed"] if kind == "file" else ["unknown"] * 2)
+        carry_out(subject, [one])
+        assert subject.seen() == ["a", "b"]

@@ -5,7 +5,7 @@ from math import inf, nan
 
 import pytest
 
-from schemas.ids import action_id, event_key, execution_id, key_text, murmur2, shard_of, wait_key
+from schemas.ids import action_id, batch_id, event_key, execution_id, key_text, murmur2, shard_of, wait_key
 
 # from Kafka's UtilsTest.testMurmur2
 KAFKA = {
@@ -65,3 +65,8 @@ SHARDS = [4, 63, 25, 49, 54, 3]
 EVENT = "7c78b8c8a29ec7f4cb8961cfb859d8a2"
 EXECUTION = "018bcfe5687b62b8a09e8b791b3d5960"
 ACTION = "018bcfe5687b0cab9c972c0d0bc0ef43"
+
+
+def test_a_batch_is_named_by_its_members_in_order() -> None:
+    assert batch_id(["a", "b"]) == "8cd3aea08b0b4b4577dfff05e7e04db4"
+    assert len({batch_id(names) for names in (["a", "b"], ["b", "a"], ["ab"], ["a\0b", ""], [])}) == 5
