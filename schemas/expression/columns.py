@@ -49,6 +49,7 @@ _TESTS: Final[dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = {
     ">": lambda one, two: one > two,
     ">=": lambda one, two: one >= two,
 }
+_MIRRORED: Final = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _OPERATIONS: Final[dict[str, Callable[[pl.Expr, pl.Expr], pl.Expr]]] = {
     "+": lambda one, two: one + two,
     "-": lambda one, two: one - two,
@@ -88,7 +89,9 @@ class _Builder:
         self.left_to_rows = 0
 
     def value(self, tree: Tree) -> pl.Expr:
-        """Give the column of a node, by columns if they can be exact."""
+        """Give the column of a node, by columns if they can be exact; what no column decides is worked out once."""
+        if not isinstance(tree, Constant) and type_of(tree).name in _SCALARS and not keys(tree) & self.schema.keys():
+            return literal(compile_row(tree)({}), type_of(tree))
         build = _BUILDERS[type(tree)]
         found = None if any(_is_opaque(tree, part) for part in children(tree)) else build(self, tree)
         return self.by_rows(tree) if found is None else found
@@ -150,6 +153,8 @@ class _Builder:
         return self._test(tree.operator, tree.left, tree.right)
 
     def _test(self, operator: str, left: Tree, right: Tree) -> pl.Expr:
+        if not keys(left) & self.schema.keys():
+            operator, left, right = _MIRRORED[operator], right, left  # one value before a column of nulls is one row for polars
         one, two = self.value(left), self.value(right)
         found = _TESTS[operator](one, two)
         for side, column in ((left, one), (right, two)):

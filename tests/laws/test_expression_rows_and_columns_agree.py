@@ -226,3 +226,15 @@ def test_a_long_list_of_constants_is_looked_through_at_once() -> None:
     frame = pl.DataFrame({"a.s": ["3", "499", "500", None]})
     assert not constants
     assert frame.select(condition(shaped, frame.schema)).to_series().to_list() == [True, True, False, False]
+
+
+def test_a_condition_gives_one_value_a_row_also_where_everything_is_missing() -> None:
+    frame = pl.DataFrame({"a.s": [None, None], "a.t": [None, None]}, schema={"a.s": pl.String, "a.t": pl.String})
+    for text in [
+        '"" == coalesce(a.s, a.t)',
+        "policies.word == coalesce(a.s, a.t)",
+        '"b" >= if(a.s == a.t, a.s, a.t)',
+        "seconds(1d) > length(a.s)",
+    ]:
+        tree = bind(elaborate(parse(text), SCOPE).tree, IN_FORCE)
+        assert frame.select(found=condition(tree, frame.schema))["found"].to_list() == [False, False], text
