@@ -19,6 +19,7 @@ from operators.emit import event_record
 from operators.execution import Cause
 from operators.start_inputs import BadInputs, input_env
 from operators.steps import make_runnable
+from operators.wait_shapes import start_keys
 from schemas.decode import DecodeRules, EventFrame, decode, key_rows
 from schemas.expression.bind import bind
 from schemas.expression.rows import compile_row
@@ -151,7 +152,7 @@ class LocalRun(LocalWorld):
         if identity in self.executions:
             return
         cause = Cause(event.met.id, event.met.source, event.met.time_us, event.met.correlationid, event.met.hops)
-        (env,) = key_rows(frame.frame, [name for name, _ in program.reads], frame.contract.data)
+        (env,) = key_rows(frame.frame, start_keys(program, at), frame.contract.data)
         trigger = program.triggers[at]
         one = self._born(event.tenant, identity, runnable, cause)
         if isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Chain):

@@ -34,9 +34,8 @@ class Batch:
     namespace: str = LIVE
     arrivals: Arrivals = NOBODY
     inputs: Sequence[Input] = ()
-    start: int = 0  # of the rows that this part of the turn works on; others are there to be looked back to
+    start: int = 0  # of the rows that this part of the turn works on
     end: int = 1 << 62
-    last: bool = True  # of the turn's parts
     first_row: int = 0  # how many rows came before, in the order of all turns: what is remembered is sorted by it
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from operators.incoming import Arrived
 from operators.pending import Pending
 from schemas.effects import MetEvent, Waiting
 from schemas.ports import Remembered
@@ -21,22 +22,28 @@ EARLIER: Final = -1  # the row of an event of an earlier turn
 
 
 def remember(pending: Pending) -> list[Remembered]:
-    """Give what is kept of a turn."""
-    batch = pending.batch
+    """Give what is kept of a turn, or of a part of it."""
     kept: list[Remembered] = []
-    for arrived in batch.arrivals.all if batch.last else ():  # parts of a turn look back into all of its rows
-        for at, keys in enumerate(arrived.keys) if arrived.look_back else ():
-            wanted = [key for key in keys if key in arrived.look_back]
-            if wanted and is_new(pending, arrived.events[at], arrived.rows[at]):
-                event = pack_event(arrived.event(at))
-                kept.extend(Remembered(key, arrived.nows[at], batch.first_row + arrived.rows[at], event) for key in wanted)
+    for arrived in pending.batch.arrivals.all:
+        if arrived.look_back:
+            kept.extend(_kept(pending, arrived))
     return kept
+
+
+def _kept(pending: Pending, arrived: Arrived) -> Iterator[Remembered]:
+    batch = pending.batch
+    for at, row in enumerate(arrived.rows):
+        wanted = [key for key in arrived.keys[at] if key in arrived.look_back] if batch.start <= row < batch.end else ()
+        if wanted and is_new(pending, arrived.events[at], row):
+            event = pack_event(arrived.event(at))
+            yield from (Remembered(key, arrived.nows[at], batch.first_row + row, event) for key in wanted)
 
 
 def remembered(pending: Pending, waiting: Waiting) -> Iterator[tuple[int, MetEvent]]:
     """Give (row, event) of what came before a wait was opened, since its time, the latest first."""
-    for row, arrived, at in reversed(pending.batch.arrivals.of(waiting.key)):
-        if row < pending.reach and arrived.nows[at] >= waiting.since_us and is_new(pending, arrived.events[at], row):
+    batch = pending.batch
+    for row, arrived, at in reversed(batch.arrivals.between(waiting.key, batch.start, min(batch.end, pending.reach))):
+        if arrived.nows[at] >= waiting.since_us and is_new(pending, arrived.events[at], row):
             yield row, arrived.event(at)
     for one in pending.reads.world.remembered(waiting.key, waiting.since_us):
         yield EARLIER, unpack_event(one.event)

@@ -254,7 +254,6 @@ class Engine:
             inputs=part.inputs,
             start=part.start,
             end=part.end,
-            last=part.last,
             first_row=self._turn << 24,
         )
         return resume(begin(batch, self._reads(part, work.arrived, arrivals)))

@@ -1,0 +1,137 @@
+"""Laws of the engine for everything that comes into executions: waits, outcomes, decisions, calls, emitted events, watches.
+
+However the inputs are cut into turns, however little a transaction may fire, wherever the engine dies: the histories are those
+that the reference runner gives for the same order of inputs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.engine.engine import EngineSettings
+from flows.language.definitions import Definitions, control_records, load_definitions
+from schemas.avro.schema import avro_schema
+from schemas.expression.literals import print_timestamp
+from schemas.records import Control, OperatorCommand, encode
+from schemas.topics import COMMANDS, CONTROL
+from tests.laws.recorded import HOLD, PARTITIONS, TENANT, Recorded, recorded, replayed
+
+FLOWS: Final = Path(__file__).with_name("every_input.yaml")
+START_US: Final = 1_770_000_000_000_000
+MINUTE_US: Final = 60_000_000
+seeds = st.integers(min_value=0, max_value=1 << 32)
+
+
+@cache
+def definitions() -> Definitions:
+    loaded = load_definitions([FLOWS])
+    assert loaded.ok, loaded.problems
+    return loaded
+
+
+def controls() -> list[bytes]:
+    numbers = iter(range(1, 1000))
+    records = control_records(definitions(), lambda _: next(numbers), avro_schema)
+    return [encode(one) for one in (Control(key=HOLD, value=True), *records)]
+
+
+def story(rng: Random, length: int) -> list[tuple[str, bytes]]:
+    """Draw what is sent from outside: events of few orders, out of order and twice, starts by hand, cancels."""
+    sent: list[tuple[str, bytes]] = []
+    at_us = START_US
+    for number in range(length):
+        at_us += rng.choice((0, 1, 30, 60, 90)) * MINUTE_US
+        order = f"O{rng.randrange(5)}"
+        lot = rng.random()
+        if lot < 0.1 and sent:
+            sent.append(rng.choice(sent))
+        elif lot < 0.17:
+            sent.append((COMMANDS, by_hand(rng, order, at_us)))
+        else:
+            early_us = rng.choice((0, 0, 0, 90)) * MINUTE_US
+            sent.append(event(rng, number, order, at_us - early_us))
+    return sent
+
+
+def event(rng: Random, number: int, order: str, at_us: int) -> tuple[str, bytes]:
+    kind = rng.choice(("order.placed", "order.placed", "payment.received", "order.changed", "payment.received"))
+    total = rng.randrange(100)
+    if kind == "payment.received":
+        data: dict[str, Any] = {"payment": {"order": order, "amount": total}}
+    else:
+        data = {"order": {"id": order, "total": total} | ({"days": rng.randrange(3)} if kind == "order.placed" else {})}
+    record = {
+        "specversion": "1.0",
+        "id": f"e{number}",
+        "source": "/law",
+        "type": kind,
+        "tenant": TENANT,
+        "time": print_timestamp(at_us),
+        "data": data,
+    }
+    return "shop.events", json.dumps(record).encode()
+
+
+def by_hand(rng: Random, order: str, at_us: int) -> bytes:
+    roles = rng.choice((["clerk"], ["clerk"], ["guest"]))
+    inputs = rng.choice(({"order": order, "days": 1}, {"order": order, "days": 1}, {"order": 7}))
+    return encode(
+        OperatorCommand(command="start", tenant=TENANT, flow="settle", inputs=inputs, id=order, by="ann", roles=roles, at=at_us)
+    )
+
+
+def run(one: Recorded, sent: Sequence[tuple[str, bytes]], cuts: Sequence[int], deaths: Sequence[int]) -> None:
+    one.send(CONTROL, *controls())
+    at = 0
+    for turn, size in enumerate(cycle(cuts)):
+        for topic, data in sent[at : at + size]:
+            one.send(topic, data)
+        at += size
+        if turn in deaths:
+            one.restart(mid_turn=turn % 2 == 0)
+        one.step()
+        if turn % 3 == 0:
+            one.answer()
+        if at >= len(sent):
+            break
+    one.come_to_rest()
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=seeds,
+    cuts=st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    turn_rows=st.sampled_from([3, 7, 8192]),
+    due_most=st.sampled_from([1, 3, 20_000]),
+    deaths=st.lists(st.integers(0, 40), max_size=4),
+)
+def test_any_cut_and_any_death_give_what_the_reference_gives_for_the_same_order(
+    seed: int, cuts: list[int], turn_rows: int, due_most: int, deaths: list[int]
+) -> None:
+    sent = story(Random(seed), 60)
+    with recorded(EngineSettings("events", turn_rows, partitions=PARTITIONS), seed, due_most) as one:
+        run(one, sent, cuts, deaths)
+        local = replayed(one.order)
+        assert one.histories == transitions(local.histories())
+        assert {action["id"] for action in one.actions} == {command.id for command in local.commands}
+        assert len(one.actions) == len(local.commands)
+        assert sorted(json.loads(data)["id"] for data in one.events) == sorted(event.id for _, event in local.events)
+        assert all(status_ended(history.status) for history in local.histories())
+
+
+def transitions(histories: Sequence[Any]) -> dict[str, list[Any]]:
+    return {one.execution: json.loads(encode(one), parse_float=Decimal)["transitions"] for one in histories}
+
+
+def status_ended(status: str) -> bool:
+    return status in ("completed", "failed", "cancelled")
