@@ -12,8 +12,8 @@ from typing import Any, Final
 from infra.dispatch_rows import COLUMNS, Stage, stored
 from infra.sqlite import Connection
 from infra.wakes import Wakes
+from schemas.dispatch import StoredAction
 from schemas.ids import batch_id
-from schemas.ports import StoredAction
 
 SCANNED_MAX: Final = 2_000  # commands of a lane looked at for a batch
 PROMOTED_MAX: Final = 256  # commands that get a place at a look

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
-from schemas.ports import QueuedAction, Slot, StoredAction
+from schemas.dispatch import QueuedAction, StoredAction
+from schemas.ports import Slot
 
 
 class Stage(IntEnum):

@@ -20,7 +20,8 @@ from infra.file_meta import FORMATS, Layout
 from infra.lock import FileLock
 from infra.log_tables import Registered
 from infra.sqlite import Connection, close, open_writer, storage_errors, transaction
-from schemas.ports import DispatchCommit, QueuedAction, Slot, StoredAction, Taking, Withdrawal
+from schemas.dispatch import DispatchCommit, QueuedAction, StoredAction, Taking, Withdrawal
+from schemas.ports import Slot
 
 LAYOUT: Final = Layout("dispatcher", FORMATS["dispatcher"])
 WITHDRAWN_MAX: Final = 1_000  # withdrawn commands given at a time

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, Protocol
 
-from schemas.ports import Command, Connector, Outcome, StreamConnector
+from schemas.dispatch import Command, Connector, Outcome, StreamConnector
 from sinks.settlement import UNTOLD
 
 

@@ -15,22 +15,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from schemas.expression.literals import parse_timestamp_us
-from schemas.ports import (
-    Append,
-    Clock,
+from schemas.dispatch import (
     Connector,
     DispatchCommit,
     DispatchStore,
     Outcome,
-    PlacedReader,
     Postponed,
     QueuedAction,
-    Slot,
     StoredAction,
     Taking,
     Withdrawal,
 )
+from schemas.expression.literals import parse_timestamp_us
+from schemas.ports import Append, Clock, PlacedReader, Slot
 from schemas.records import Action, DeadLetter, Result, encode
 from schemas.topics import DEAD_LETTERS, RESULTS, partition_of
 from sinks.calls import Calls, Job

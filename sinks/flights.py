@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal, NamedTuple
 
-from schemas.ports import Outcome, Postponed, StoredAction
+from schemas.dispatch import Outcome, Postponed, StoredAction
 from schemas.records import Action
 from sinks.settlement import EXPIRED, Now, Settled, look_up, resolve, settle, settled
 

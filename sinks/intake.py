@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
+from schemas.dispatch import Gathering, Places, QueuedAction, Withdrawal
 from schemas.errors import BadRecord, MillraceError
 from schemas.expression.literals import parse_timestamp_us
-from schemas.ports import Chunk, Damage, Gathering, Places, QueuedAction, Slot, Withdrawal
+from schemas.ports import Chunk, Damage, Slot
 from schemas.records import Action, Cancel, DeadLetter, Redrive
 from schemas.topics import ACTIONS_PREFIX, CANCELS, COMMANDS
 

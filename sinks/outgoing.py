@@ -13,8 +13,8 @@ from typing import Final
 import msgspec
 
 from schemas.connector_rules import ConnectorRules, Rule
+from schemas.dispatch import Command, Connector, Outcome, StoredAction
 from schemas.errors import InvalidInput
-from schemas.ports import Command, Connector, Outcome, StoredAction
 from schemas.records import Action, Control, Json
 from sinks.secrets import Lookup, fill, revealed
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Literal
 
-from schemas.ports import Outcome, Postponed, StoredAction
+from schemas.dispatch import Outcome, Postponed, StoredAction
 from schemas.records import Action, DeadLetter, Result, Retry
 from schemas.topics import actions_topic
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from schemas.ports import Command, Outcome
+from schemas.dispatch import Command, Outcome
 from schemas.records import Json
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.ports import Command, Outcome
+from schemas.dispatch import Command, Outcome
 from sinks.connectors.batches import batch_outcome
 from sinks.connectors.safe_names import safe_name
 

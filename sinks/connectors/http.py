@@ -19,8 +19,8 @@ from urllib.parse import quote
 
 import httpx
 
+from schemas.dispatch import Command, Outcome
 from schemas.errors import MillraceError
-from schemas.ports import Command, Outcome
 from schemas.records import Json
 from sinks.connectors.batches import batch_outcome
 from sinks.connectors.http_answers import HttpRequest

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.ports import Command, Outcome
+from schemas.dispatch import Command, Outcome
 from schemas.records import Json
 from sinks.connectors.batches import batch_outcome, told_items
 

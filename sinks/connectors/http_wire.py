@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import h11
 
-from schemas.ports import Outcome
+from schemas.dispatch import Outcome
 from sinks.connectors.http_answers import ANSWER_BYTES_MAX, HttpAnswer, HttpRequest, judge, not_sent, unanswered
 
 CONNECTIONS: Final = 256

@@ -10,7 +10,8 @@ import hmac
 from collections.abc import Mapping
 from typing import Final
 
-from schemas.ports import Clock, Command
+from schemas.dispatch import Command
+from schemas.ports import Clock
 from sinks.connectors.http import BadSettings, HttpConnector
 
 HEADER: Final = "X-Millrace-Signature"

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.dispatch import Command, Connector
 from schemas.ids import batch_id
-from schemas.ports import Command, Connector
 from schemas.records import Json
 from sinks.connectors.file import FileConnector
 from sinks.connectors.http import HttpConnector

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from schemas.ports import Command, Outcome
+from schemas.dispatch import Command, Outcome
 from sinks.connectors.file import FileConnector
 
 SECOND_US: Final = 1_000_000

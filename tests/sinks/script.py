@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from schemas.ports import Command, Outcome
+from schemas.dispatch import Command, Outcome
 
 LATER = Outcome("failed", retry=True, code="unavailable", error="away")
 

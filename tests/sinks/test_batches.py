@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.dispatch import Outcome
 from schemas.ids import batch_id
-from schemas.ports import Outcome
 from schemas.records import Action, AtOnceWith, BatchWith, Cancel, Retry, encode
 from sinks.calls import InlineCalls
 from sinks.connectors.file import FileConnector

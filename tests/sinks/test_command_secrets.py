@@ -10,9 +10,9 @@ import pytest
 
 from schemas.commands import Command as Issued
 from schemas.commands import CommandBody, command_head
+from schemas.dispatch import Command, Outcome
 from schemas.expression.check import Scope
 from schemas.expression.template import elaborate_template, parse_template
-from schemas.ports import Command, Outcome
 from schemas.program import END, Act, Program
 from schemas.records import Action
 from sinks.calls import InlineCalls

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from infra.faults import FaultyDisk
+from schemas.dispatch import Outcome
 from schemas.errors import StorageFailed
-from schemas.ports import Outcome
 from schemas.records import AtOnceWith, BatchWith, Cancel
 from sinks.calls import InlineCalls
 from tests.sinks.script import LATER, Scripted

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.ports import Outcome
+from schemas.dispatch import Outcome
 from schemas.records import Redrive, Retry, encode
 from sinks.calls import InlineCalls
 from sinks.connectors.file import FileConnector

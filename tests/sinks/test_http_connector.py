@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from schemas.ports import Outcome
+from schemas.dispatch import Outcome
 from sinks.connectors.http import HttpConnector
 from sinks.connectors.webhook import webhook
 from tests.sinks.world import NOW_US, Answer, HandClock, command, receiving, wait_until

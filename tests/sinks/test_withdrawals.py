@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.ports import Outcome
+from schemas.dispatch import Outcome
 from schemas.records import BatchWith, Cancel, Redrive, Retry, encode
 from sinks.calls import InlineCalls
 from tests.sinks.script import LATER, Scripted

@@ -15,7 +15,8 @@ import msgspec
 
 from infra.dispatch_store import DispatchFile
 from infra.embedded_log import FileReader, IngressLog
-from schemas.ports import Append, Command, Connector
+from schemas.dispatch import Command, Connector
+from schemas.ports import Append
 from schemas.records import Action, Cancel, Control, DeadLetter, Json, Result, Retry, decode, encode
 from schemas.topics import CANCELS, COMMANDS, CONTROL, DEAD_LETTERS, RESULTS, actions_topic
 from sinks.calls import BesideCalls, Calls
