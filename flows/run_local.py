@@ -17,6 +17,7 @@ from flows.local_world import END_OF_TIME, LocalWorld
 from operators.advance import Advanced, Moment, Runnable, answer, command, decide, fire, watch
 from operators.emit import event_record
 from operators.execution import Cause
+from operators.migrate import migrate
 from operators.start_inputs import BadInputs, input_env
 from operators.steps import make_runnable
 from operators.wait_shapes import start_keys
@@ -77,7 +78,10 @@ class LocalRun(LocalWorld):
         """Take an operator's word; say why a start by hand is refused."""
         if order.command == "start":
             return self._start_by_hand(order)
-        self._tell(order.execution, order.tenant, lambda moment: command(moment, order))
+        if order.command == "migrate":
+            self._migrate(order)
+        else:
+            self._tell(order.execution, order.tenant, lambda moment: command(moment, order))
         return ""
 
     def let_time_pass(self, delays_us: int = END_OF_TIME, deadlines_us: int = END_OF_TIME) -> None:
@@ -166,6 +170,22 @@ class LocalRun(LocalWorld):
         if one is not None and one.state is not None and one.tenant == tenant:
             self._book(one, what(self._moment(one, self.now_us)), self.now_us)
             self._settle()
+
+    def _migrate(self, order: OperatorCommand) -> None:
+        one = self.executions.get(bytes.fromhex(order.execution))
+        if one is None or one.state is None or one.tenant != order.tenant:
+            return
+        to = self._in_force(one.tenant, one.runnable.program.flow)
+        advanced = migrate(self._moment(one, self.now_us), to, order)
+        if to is not None and advanced.transitions[-1].kind == "migrated":
+            one.runnable = to
+        self._book(one, advanced, self.now_us)
+        self._settle()
+
+    def _in_force(self, tenant: str, flow: str) -> Runnable | None:
+        """Give the version in force of a flow; a tenant's own wins over the one for all."""
+        found = [one for one in self.flows if one.program.flow == flow and tenant in (one.program.tenants or (tenant,))]
+        return max(found, key=lambda one: bool(one.program.tenants), default=None)
 
     def _start_by_hand(self, order: OperatorCommand) -> str:
         runnable = next((one for one in self.flows if one.program.flow == order.flow), None)

@@ -63,7 +63,8 @@ def create(connection: Connection) -> None:
 def write(connection: Connection, starts: Sequence[NewExecution], changes: Sequence[ChangedExecution]) -> None:
     """Insert and update executions, inside the caller's transaction."""
     connection.executemany("insert into executions values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", starts)
-    connection.executemany("update executions set status = ?2, state = ?3 where row = ?1", changes)
+    change = "update executions set status = ?2, state = ?3, version = coalesce(?4, version) where row = ?1"
+    connection.executemany(change, changes)
 
 
 def discard(connection: Connection, gone: Sequence[int]) -> None:

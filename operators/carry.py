@@ -24,6 +24,7 @@ from operators.incoming import Arrived, Candidate, Input
 from operators.limit_book import place_of
 from operators.limited import ask_again, ask_first, next_of, start_within
 from operators.live import Live, shard_of_tenant
+from operators.migrate import migrate
 from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, live_of, see
 from operators.recall import is_new
 from operators.start_inputs import BadInputs, input_env
@@ -101,6 +102,9 @@ def give(pending: Pending, one: Input) -> None:
     live = None if row is None else live_of(pending, row)
     if live is None or live.state is None or live.tenant != record.tenant:
         return  # it has ended; results of commands that nobody waits for are history only
+    if isinstance(record, OperatorCommand) and record.command == "migrate":
+        _migrate(pending, live, record, one.now_us)
+        return
     moment = moment_of(pending, live, one.now_us)
     match record:
         case Result():
@@ -110,6 +114,16 @@ def give(pending: Pending, one: Input) -> None:
         case OperatorCommand():
             advanced = command(moment, record)
     book(pending, live, advanced, one.now_us)
+    _settle(pending)
+
+
+def _migrate(pending: Pending, live: Live, order: OperatorCommand, now_us: int) -> None:
+    """Let an execution go on in the version that is in force, if it can; else it is noted why not."""
+    to = pending.reads.world.startable(live.tenant, live.runnable.program.flow)
+    advanced = migrate(moment_of(pending, live, now_us), to, order)
+    if advanced.transitions[-1].kind == "migrated" and to is not None:
+        live.runnable, live.moved = to, True
+    book(pending, live, advanced, now_us)
     _settle(pending)
 
 

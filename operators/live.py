@@ -34,6 +34,7 @@ class Live(msgspec.Struct):
     parent_token: int | None = None
     touched: bool = False  # something came of what came in
     called_by: str | None = None  # the parent's public id, in the turn of the start
+    moved: bool = False  # to another version, in this turn
     transitions: list[Transition] = []  # msgspec gives each its own
 
 
@@ -76,7 +77,8 @@ def new_row(live: Live) -> NewExecution:
 
 def changed_row(live: Live) -> ChangedExecution:
     """Give the change of an execution that began in an earlier turn."""
-    return ChangedExecution(live.row, live.status, packed(live))
+    version = live.runnable.program.version if live.moved else None
+    return ChangedExecution(live.row, live.status, packed(live), version)
 
 
 def packed(live: Live) -> bytes | None:

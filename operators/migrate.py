@@ -15,9 +15,12 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from operators.execution import NOWHERE, Frame, Parked, Rest, Sent, State, Undo
+from operators.operate import standing
+from operators.run import Advanced, Moment, Runnable, resume
 from schemas.contracts import type_differences
 from schemas.program import Act, Call, Fork, Program, Wait
 from schemas.program_graph import Graph, acts, bound, read_by
+from schemas.records import OperatorCommand
 
 GIVEN: Final = ("policies.", "execution.", "error.", "schedule.")  # not kept by an execution
 Outcome = Literal["migrates", "strands", "pinned"]
@@ -30,6 +33,25 @@ class Verdict:
     outcome: Outcome
     at: tuple[str, ...]
     why: tuple[str, ...] = ()
+
+
+def migrate(moment: Moment, to: Runnable | None, order: OperatorCommand) -> Advanced:
+    """Move an execution to another version, for an operator; where it cannot be, it stays, and it is noted why."""
+    run, old = resume(moment), moment.runnable.program
+    if to is None or moment.state is None:
+        found = Verdict("pinned", (), (f"no version of flow '{old.flow}' is in force",))
+    elif to.program.version == old.version:
+        found = Verdict("pinned", (), ("it is on the version in force already",))
+    else:
+        found = Migration(old, to.program).verdict(moment.state)
+    if found.outcome != "migrates" or to is None:
+        run.note("refused", "", "operator", {"command": order.command, "by": order.by, "why": "; ".join(found.why)})
+        return standing(run)
+    run.note("migrated", "", "operator", {"from": old.version, "to": to.program.version, "by": order.by})
+    advanced = standing(run)
+    if advanced.state is not None:
+        advanced.state = Migration(old, to.program).moved(advanced.state)
+    return advanced
 
 
 class Migration:

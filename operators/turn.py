@@ -56,7 +56,9 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
         timers_gone=list(pending.timers.gone),
         seen={shard: b"".join(keys) for shard, keys in pending.seen.items()},
         keys=pending.seen_now.keys(),
-        versions=frozenset(live.runnable.program.version for live in kept if live.is_new and live.state is not None),
+        versions=frozenset(
+            live.runnable.program.version for live in kept if (live.is_new or live.moved) and live.state is not None
+        ),
         emitted=emit(kept, pending.said, pending.reads.world.connector, pending.reads.partitions),
         actions=len(pending.said.commands),
         deadlines_set=list(pending.deadlines.made),

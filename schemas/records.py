@@ -135,11 +135,12 @@ class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator wants of an execution, or the start of a flow by hand, on the topic `commands`.
 
     cancel: the execution. skip and retry: the step that failed or waits. resume: a step whose outcome is unknown; `outcome` says
-    what became of it. start: `flow` with `inputs`; `id` is the idempotency key.
+    what became of it. migrate: go on in the version that is in force then, if it can. start: `flow` with `inputs`; `id` is the
+    idempotency key.
     """
 
     v: int = 1
-    command: Literal["cancel", "skip", "retry", "resume", "start"]
+    command: Literal["cancel", "skip", "retry", "resume", "migrate", "start"]
     tenant: str
     execution: str = ""  # hex
     flow: str = ""
@@ -190,6 +191,7 @@ Kind = Literal[
     "skipped",
     "retried",
     "resumed",
+    "migrated",
     "used",
 ]
 
@@ -201,8 +203,8 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
     (detail: until, microseconds) · stopped · failed (detail: code and message) · ended (detail: status) · met (detail: the event)
     · timed_out · answered (detail: status and attempts of an awaited action) · requested, decided, refused, reminded, escalated
     (an approval) · called (detail: the execution) · emitted (detail: the event) · cancelled · closing (detail: code)
-    · retracted · skipped, retried, resumed (by an operator) · used (detail: policies and their versions). The verb `compensation`
-    marks what undoes.
+    · retracted · skipped, retried, resumed, migrated (by an operator) · used (detail: policies and their versions). The verb
+    `compensation` marks what undoes.
     Tests name them by verb and kind: `approval.decided`, `compensation.completed`.
     """
 

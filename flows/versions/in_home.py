@@ -49,6 +49,7 @@ class _Version(msgspec.Struct):
 
 class _Active(msgspec.Struct):
     version: str
+    instead_of: str | None = None  # the version that was rolled back
 
 
 class _Record(msgspec.Struct):
@@ -95,4 +96,6 @@ def _point(found: Versions, key: FlowKey, active: _Active | None) -> None:
     if active is None or active.version not in found.packed:
         return
     earlier = (was.version, *was.before) if was else ()
+    if active.instead_of is not None and active.version in earlier:
+        earlier = earlier[earlier.index(active.version) :]  # one that was rolled back is not gone back to
     found.active[key] = Pointer(active.version, tuple(one for one in earlier if one != active.version))

@@ -104,3 +104,42 @@ def deploy(
 ) -> None:
     """Check files and put their contracts and flows in force, without a restart; nothing if anything is wrong."""
     perform("deploy", json=json, files=files, wait=wait, tenant=tenant, home=home)
+
+
+@app.command(epilog="Example:  millrace plan flows/order_over_limit.yaml")
+def plan(
+    *,
+    files: Files,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="As deploy --tenant would.")] = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
+    """Say before a deploy what each execution in flight could do: stay, be moved, or strand and why; the exit code is 3 then."""
+    perform("plan", json=json, files=files, tenant=tenant, home=home)
+
+
+@app.command(epilog="Example:  millrace rollback order_over_limit --wait")
+def rollback(
+    *,
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="Its name.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the running engine has applied it.")] = False,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="The flow of this tenant alone.")] = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
+    """Put the version before the active one in force again; executions in flight stay on the version they have."""
+    perform("rollback", json=json, flow=flow, wait=wait, tenant=tenant, home=home)
+
+
+@app.command(epilog="Example:  millrace migrate order_over_limit --dry-run")
+def migrate(
+    *,
+    flow: Annotated[str, typer.Argument(metavar="FLOW", help="Its name.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be moved.")] = False,
+    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who says so (default: the user).")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Only this tenant's executions.")] = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
+    """Let executions in flight go on in the version in force; what would strand stays, with why, and the exit code is 3."""
+    perform("migrate", json=json, flow=flow, dry_run=dry_run, by=by, tenant=tenant, home=home)

@@ -1,0 +1,60 @@
+"""`millrace plan`: what a deploy would mean for every execution in flight."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from flows.cli.deploy import SHORT
+from flows.cli.terminal import Terminal
+from flows.deployment import check_files
+from flows.settings import load_settings
+from flows.versions.in_home import versions_in
+from flows.versions.plan import FlowPlan
+from flows.versions.plan import plan as plan_flows
+from schemas.errors import InvalidFlow
+
+FINE: Final = 0
+STRANDS: Final = 3
+COLUMNS: Final = ("execution", "tenant", "version", "outcome", "at", "why")
+
+
+def plan(terminal: Terminal, *, files: Sequence[Path], tenant: str | None, home: Path | None) -> int:
+    """Plan a deploy; 3 if an execution would strand if it were moved. Raises InvalidFlow with every problem."""
+    settings = load_settings(home=home)
+    definitions = check_files(files, settings.home)
+    if not definitions.ok:
+        raise InvalidFlow(definitions.problems)
+    found = list(plan_flows(definitions.flows, settings.home, versions_in(settings.home), tenant))
+    if terminal.json:
+        terminal.value([{**asdict(one), "counts": one.counts} for one in found])
+    else:
+        for one in found:
+            _tell(terminal, one)
+        counts = sum((Counter(one.counts) for one in found), Counter())
+        terminal.say(_counted(counts))
+    return STRANDS if any(one.counts["strands"] for one in found) else FINE
+
+
+def _tell(terminal: Terminal, one: FlowPlan) -> None:
+    whose = "" if one.tenant == "*" else f" of {one.tenant}"
+    state = "unchanged" if one.old == one.new else f"{one.old[:SHORT] or 'new'} -> {one.new[:SHORT]}"
+    terminal.print(f"flow {one.flow}{whose}: {state}")
+    for change in one.changes:
+        terminal.print(f"  {change}")
+    if one.fates:
+        rows = [{**asdict(fate), "execution": fate.execution, "version": fate.version[:SHORT]} for fate in one.fates]
+        terminal.rows([{**row, "at": ", ".join(row["at"]), "why": "; ".join(row["why"])} for row in rows], COLUMNS)
+
+
+def _counted(counts: Counter[str]) -> str:
+    total = counts.total()
+    if not total:
+        return "no execution is in flight on another version"
+    return (
+        f"{total} in flight stay on their version: {counts['migrates']} could be moved (millrace migrate), "
+        f"{counts['strands']} would strand, {counts['pinned']} end where they are"
+    )
