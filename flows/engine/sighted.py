@@ -53,7 +53,7 @@ def _nows(found: Sightings, clock: npt.NDArray[np.int64]) -> Nows:
     now_us = found.now_us
     if now_us is not None:
         return lambda _row, _due_us: now_us
-    return lambda row, due_us: int(clock[row]) if due_us == NEVER else due_us
+    return lambda row, due_us: max(due_us, int(clock[row]) if row >= 0 else found.start_us)
 
 
 def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) -> Iterator[Candidate]:

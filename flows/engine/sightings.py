@@ -32,4 +32,5 @@ class Sightings:
     verdicts: list[Verdict] = field(default_factory=list)
     slots: list[tuple[int, DueSlot]] = field(default_factory=list)  # (row behind whose starts it comes, slot)
     late: list[Late] = field(default_factory=list)
+    start_us: int = 0  # the clock before the first row
     now_us: int | None = None  # of the turn, under the wall clock: all is now

@@ -3,6 +3,8 @@
 Reads: decoded segments, the catalogue, the clock. Emits: verdicts of windows with their rows, slots that are due, late events.
 State: that of windows and schedules, rebuilt from the store. Cost: columnar; some µs a slot.
 Both follow the turn's total order: what is deployed changes between segments, deadlines pass and slots come due between rows.
+Under the event clock slots come due by events from outside alone. Were they to come due when an idle clock runs on, or by what
+flows emit, a daily flow that waits two days for somebody would keep the clock running for ever.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from operators.windows import Events, Found, Windows
 from schemas.decode import EventFrame
 from schemas.ports import Append, SchedulePlace, StateStore, WindowChanges
 from schemas.records import Late, encode
-from schemas.topics import LATE, partition_of
+from schemas.topics import LATE, is_events, partition_of
 
 Ints = npt.NDArray[np.int64]
+OWN: Final = "engine-"  # files of engines: what flows emit
 SLOTS_MOST: Final = 20_000  # taken at once
 
 
@@ -89,9 +92,11 @@ class _Sweep:
         self._work = work
         self._events = triggers._clock == "events"
         self._untils = _untils(work, events=self._events)
+        self._outside = _outside(work)
         self._now_us = work.taken.now_us
-        self.found = Sightings()
-        self._take_slots(self._now_us)
+        self.found = Sightings(start_us=self._now_us)
+        if not self._events:
+            self._take_slots(self._now_us)
 
     def before(self, first_row: int) -> None:
         """Hear that the catalogue has taken in what comes before a segment."""
@@ -112,26 +117,34 @@ class _Sweep:
             last = first_row + rows - 1
             self._now_us = int(self._work.clock[last])
             self._note(windows.advance(int(self._untils[last])), None, first_row)
-            self._take_slots(self._now_us)
+            reached = self._outside[np.searchsorted(self._outside, first_row) : np.searchsorted(self._outside, last, "right")]
+            if self._events and len(reached):
+                self._take_slots(int(self._work.clock[reached[-1]]))
 
     def end(self) -> Sightings:
         """Let the clock go on to the turn's end, and deadlines pass as far as inputs were read."""
         taken, now_us = self._work.taken, self._work.now_us
         past_us = (now_us if taken.past_us == END_OF_TIME else now_us - 1) if self._events else min(taken.past_us, now_us)
         self._note(self._of._windows.advance(past_us), None, 0)
-        self._take_slots(now_us)
         self.found.now_us = None if self._events else now_us
         return self.found
 
     def _take_slots(self, now_us: int) -> None:
         while some := self._of._book.due(now_us, SLOTS_MOST):
-            self.found.slots.extend((self._row_before(one.due_us, deadline=False), one) for one in some)
+            self.found.slots.extend((self._row_of_slot(one.due_us), one) for one in some)
 
-    def _row_before(self, due_us: int, *, deadline: bool) -> int:
-        """Give the last row before a time: delays end before a row that has reached it, deadlines before one beyond."""
+    def _row_of_slot(self, due_us: int) -> int:
+        """Give the row before the first one from outside that has reached a time."""
         if not self._events:
-            return int(np.searchsorted(self._untils, due_us, "left")) - 1 if deadline else -1
-        return int(np.searchsorted(self._work.clock, due_us, "right" if deadline else "left")) - 1
+            return -1
+        at = int(np.searchsorted(self._work.clock[self._outside], due_us, "left"))
+        return int(self._outside[at]) - 1
+
+    def _row_of_deadline(self, due_us: int) -> int:
+        """Give the row before the first one that is beyond a time."""
+        if not self._events:
+            return int(np.searchsorted(self._untils, due_us, "left")) - 1
+        return int(np.searchsorted(self._work.clock, due_us, "right")) - 1
 
     def _note(self, found: Sequence[Found], events: EventFrame | None, first_row: int) -> None:
         for one in found:
@@ -143,7 +156,7 @@ class _Sweep:
 
     def _placed(self, event: str, said: Verdicts, events: EventFrame | None, first_row: int) -> Verdict:
         by_clock = said.row < 0
-        rows = np.array([self._row_before(due_us, deadline=True) for due_us in said.clock_us.tolist()], np.int64)
+        rows = np.array([self._row_of_deadline(due_us) for due_us in said.clock_us.tolist()], np.int64)
         if events is not None:
             frame_rows = events.frame["row"].to_numpy().astype(np.int64) + first_row
             rows = np.where(by_clock, rows, frame_rows[said.row])
@@ -164,6 +177,17 @@ def late_appends(late: Sequence[Late], partitions: int) -> list[Append]:
     for one in late:
         records.setdefault(partition_of(one.tenant, partitions), []).append(encode(one))
     return [Append(LATE, partition, listed) for partition, listed in sorted(records.items())]
+
+
+def _outside(work: DecodedWork) -> Ints:
+    """Give the rows that come from outside: not what flows emitted."""
+    rows, first = [np.empty(0, np.int64)], 0
+    for chunk in work.taken.chunks:
+        if is_events(chunk.topic):
+            if not chunk.source.startswith(OWN):
+                rows.append(np.arange(first, first + len(chunk.records)))
+            first += len(chunk.records)
+    return np.concatenate(rows)
 
 
 def _untils(work: DecodedWork, *, events: bool) -> Ints:
