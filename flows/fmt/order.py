@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Table
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from flows.language.nodes import Mapping, Node, Scalar, Sequence
 from schemas.expression.findings import ExpressionError

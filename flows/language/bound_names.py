@@ -43,24 +43,26 @@ def named(node: Node, loop: int = 0) -> Iterator[Named]:
                 yield from named(steps, inside if key.value == "steps" else loop)
 
 
-def step_mappings(node: Node) -> Iterator[Mapping]:
-    """Give every mapping that may be a step, under a flow, a step or a list."""
-    if isinstance(node, Sequence):
-        for item in node.items:
-            yield from step_mappings(item)
-    if isinstance(node, Mapping):
-        yield node
-        for key, value in node.items:
-            for steps in _lists(str(key.value), value):
-                yield from step_mappings(steps)
+def step_mappings(node: Node) -> list[Mapping]:
+    """List every mapping that may be a step, under a flow, a step or a list."""
+    found: list[Mapping] = []
+    waiting = [node]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, Sequence):
+            waiting.extend(reversed(here.items))
+        elif isinstance(here, Mapping):
+            found.append(here)
+            below = [steps for key, value in here.items for steps in _lists(str(key.value), value)]
+            waiting.extend(reversed(below))
+    return found
 
 
-def _lists(key: str, value: Node) -> Iterator[Node]:
+def _lists(key: str, value: Node) -> tuple[Node, ...]:
     """Give the lists of steps, or of arms, at a key."""
-    if key == "parallel" and isinstance(value, Mapping):
-        yield from (arm for _, arm in value.items)
-    elif key in STEP_LISTS or key == "branch":
-        yield value
+    if key in STEP_LISTS or key == "branch":
+        return (value,)
+    return tuple(arm for _, arm in value.items) if key == "parallel" and isinstance(value, Mapping) else ()
 
 
 def _own(step: Mapping, loop: int) -> Iterator[Named]:

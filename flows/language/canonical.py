@@ -6,11 +6,11 @@ Comments, note, title, description and key order do not count. The canonical for
 from __future__ import annotations
 
 from collections.abc import Mapping as MappingOf
-from dataclasses import replace
 from hashlib import blake2b
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from flows.language.canonical_around import canonical_around
 from flows.language.canonical_steps import canonical_steps

@@ -5,7 +5,7 @@ Nodes keep the place they were written at, so that every later message points in
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from flows.language.nodes import Mapping, Node, Scalar, Sequence
 

@@ -1,20 +1,22 @@
 """What a definition file holds before anything is made of it: scalars, mappings and sequences that know their place.
 
-Lines and columns count from 1, columns in code points.
+Lines and columns count from 1, columns in code points. A file has hundreds of nodes, so they are the cheapest records there are;
+none ever holds itself, so the collector of cycles need not look at them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from decimal import Decimal
+
+import msgspec
+from msgspec.structs import replace
 
 from schemas.records import Json
 
 Path = tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(msgspec.Struct, frozen=True, gc=False):
     """A text, number, bool or null. `offset` is how many columns the text starts behind the place (a quote is one)."""
 
     value: str | int | Decimal | bool | None
@@ -24,8 +26,7 @@ class Scalar:
     offset: int | None = 0  # None: a place inside the text has no place in the file (escapes, several lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(msgspec.Struct, frozen=True, gc=False):
     """Keys and values in the order of the file; no key stands twice."""
 
     items: tuple[tuple[Scalar, Node], ...]
@@ -34,19 +35,24 @@ class Mapping:
 
     def get(self, key: str) -> Node | None:
         """Give the value of a key, None where the key is absent."""
-        return next((value for name, value in self.items if name.value == key), None)
+        for name, value in self.items:
+            if name.value == key:
+                return value
+        return None
 
     def key(self, key: str) -> Scalar | None:
         """Give the place of a key."""
-        return next((name for name, _ in self.items if name.value == key), None)
+        for name, _ in self.items:
+            if name.value == key:
+                return name
+        return None
 
     def names(self) -> list[str]:
         """List the keys."""
         return [str(name.value) for name, _ in self.items]
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(msgspec.Struct, frozen=True, gc=False):
     """A list."""
 
     items: tuple[Node, ...]
@@ -59,13 +65,11 @@ Node = Scalar | Mapping | Sequence
 
 def plain(node: Node) -> Json:
     """Give the bare value: str, int, Decimal, bool, None, list, dict."""
-    match node:
-        case Scalar():
-            return node.value
-        case Sequence():
-            return [plain(item) for item in node.items]
-        case Mapping():
-            return {key.value: plain(value) for key, value in node.items}
+    if isinstance(node, Scalar):
+        return node.value
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    return {key.value: plain(value) for key, value in node.items}
 
 
 def planted(value: Json, line: int = 1, column: int = 1) -> Node:

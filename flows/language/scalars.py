@@ -23,6 +23,7 @@ _ODD_WORDS: Final = {
     "Null": "null",
     "NULL": "null",
 }
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 INT_MAX: Final = 2**63
 
 
@@ -60,7 +61,7 @@ def whole(text: str) -> int:
 
 def joined_surrogates(text: str) -> str:
     """Make one character of each surrogate pair; raises OddScalar for half of one."""
-    if not any("\ud800" <= character <= "\udfff" for character in text):
+    if text.isascii() or not _SURROGATE.search(text):
         return text
     try:
         return text.encode("utf-16", "surrogatepass").decode("utf-16")

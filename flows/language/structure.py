@@ -5,8 +5,10 @@ What is faulty is taken out of the nodes, so that the rest of the document can s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from flows.language.bound_names import STEP_LISTS
 from flows.language.faults import validated

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
@@ -28,27 +28,36 @@ from schemas.program import (
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-_TEMPLATES: Final = (Value, Whole, Text, Record, Items)
-_HOLDERS: Final = (Absence, Arm, AtOnce, Await, Batch, Compensation, Correlation, Deciders, Limit, Measure, Sequence, Window)
-_TREE_TAG: Final = "node"
+# by class, as every field of every step is looked at several times
+_NOTHING: Final = frozenset([str, int, bool, float, type(None), Type])
+_TEMPLATES: Final = frozenset([Value, Whole, Text, Record, Items])
+_HOLDERS: Final = frozenset(
+    [Absence, Arm, AtOnce, Await, Batch, Compensation, Correlation, Deciders, Limit, Measure, Sequence, Window]
+)
+_TREES: Final = frozenset(get_args(Tree))
 
 
-def trees_of(record: Any) -> Iterator[Tree]:
+def trees_of(record: Any) -> list[Tree]:
     """Give every expression of a step or of a part of one."""
+    found: list[Tree] = []
     for name in record.__struct_fields__:
-        yield from _trees(getattr(record, name))
+        _gather(getattr(record, name), found)
+    return found
 
 
-def _trees(value: Any) -> Iterator[Tree]:
-    if isinstance(value, _TEMPLATES):
-        yield from template_trees(value)
-    elif isinstance(value, _HOLDERS):
-        yield from trees_of(value)
-    elif isinstance(value, tuple):
+def _gather(value: Any, found: list[Tree]) -> None:
+    kind = type(value)
+    if kind in _NOTHING:
+        return
+    if kind is tuple:
         for item in value:
-            yield from _trees(item)
-    elif _is_tree(value):
-        yield value
+            _gather(item, found)
+    elif kind in _TREES:
+        found.append(value)
+    elif kind in _TEMPLATES:
+        found.extend(template_trees(value))
+    elif kind in _HOLDERS:
+        found.extend(trees_of(value))
 
 
 def without_any_places(step: R) -> R:
@@ -57,22 +66,23 @@ def without_any_places(step: R) -> R:
 
 
 def _changed(record: Any, change: Callable[[Tree], Tree]) -> Any:
-    new = {name: _copy(getattr(record, name), change) for name in record.__struct_fields__}
-    return msgspec.structs.replace(record, **new)
+    new = {}
+    for name in record.__struct_fields__:
+        value = getattr(record, name)
+        if type(value) not in _NOTHING and value != ():
+            new[name] = _copy(value, change)
+    return msgspec.structs.replace(record, **new) if new else record
 
 
 def _copy(value: Any, change: Callable[[Tree], Tree]) -> Any:
-    if isinstance(value, _TEMPLATES):
+    kind = type(value)
+    if kind is tuple:
+        return tuple([_copy(item, change) for item in value])
+    if kind in _TREES:
+        return change(value)
+    if kind in _TEMPLATES:
         return map_trees(value, change)
-    if isinstance(value, _HOLDERS):
-        return _changed(value, change)
-    if isinstance(value, tuple):
-        return tuple(_copy(item, change) for item in value)
-    return change(value) if _is_tree(value) else value
-
-
-def _is_tree(value: Any) -> bool:
-    return isinstance(value, msgspec.Struct) and not isinstance(value, Type) and value.__struct_config__.tag_field == _TREE_TAG
+    return _changed(value, change) if kind in _HOLDERS else value
 
 
 __all__ = ["Template", "trees_of", "without_any_places"]

@@ -120,36 +120,36 @@ class _Reader:
         return found
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
-        place = _place(event)
         if depth > DEPTH_MAX:
-            raise _TooDeep(place)
-        self._refuse_extras(event, place)
-        if isinstance(event, yaml.MappingStartEvent):
-            return self._mapping(place, depth)
-        if isinstance(event, yaml.SequenceStartEvent):
-            return self._sequence(place, depth)
+            raise _TooDeep(_place(event))
         if isinstance(event, yaml.ScalarEvent):
+            self._refuse_extras(event)
             return self._scalar(event)
-        return place
-
-    def _refuse_extras(self, event: yaml.Event, place: Scalar) -> None:
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._refuse_extras(event)
+            return self._mapping(event, depth) if isinstance(event, yaml.MappingStartEvent) else self._sequence(event, depth)
+        place = _place(event)
         if isinstance(event, yaml.AliasEvent):
             self._report.add(place, "alias", f"the alias *{event.anchor} stands here; write the value out")
-            return
-        if getattr(event, "anchor", None):
-            self._report.add(place, "anchor", f"the anchor &{event.anchor} stands here; a definition has none, take it away")  # type: ignore[attr-defined]
-        if getattr(event, "tag", None):
-            self._report.add(place, "tag", f"the tag {event.tag} stands here; a definition has none, take it away")  # type: ignore[attr-defined]
+        return place
 
-    def _sequence(self, place: Scalar, depth: int) -> Sequence:
+    def _refuse_extras(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> None:
+        if event.anchor:
+            message = f"the anchor &{event.anchor} stands here; a definition has none, take it away"
+            self._report.add(_place(event), "anchor", message)
+        if event.tag:
+            self._report.add(_place(event), "tag", f"the tag {event.tag} stands here; a definition has none, take it away")
+
+    def _sequence(self, start: yaml.Event, depth: int) -> Sequence:
         items: list[Node] = []
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+        while type(event := next(self._events)) is not yaml.SequenceEndEvent:
             items.append(self._node(event, depth + 1))
-        return Sequence(tuple(items), place.line, place.column)
+        mark = mark_of(start.start_mark)
+        return Sequence(tuple(items), mark.line + 1, mark.column + 1)
 
-    def _mapping(self, place: Scalar, depth: int) -> Mapping:
+    def _mapping(self, start: yaml.Event, depth: int) -> Mapping:
         items: dict[str, tuple[Scalar, Node]] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+        while type(event := next(self._events)) is not yaml.MappingEndEvent:
             before = len(self._report.problems)
             key = self._node(event, depth + 1)
             value = self._node(next(self._events), depth + 1)
@@ -157,12 +157,11 @@ class _Reader:
                 del self._report.problems[before:]
                 self._refuse_key(key, event)
             elif self._good_key(key, event):
-                if str(key.value) in items:
-                    first = items[str(key.value)][0]
+                first, _ = items.setdefault(key.text, (key, value))
+                if first is not key:
                     self._report.add(key, "duplicate-key", f"'{key.value}' stands at line {first.line} already; keep one")
-                else:
-                    items[str(key.value)] = (key, value)
-        return Mapping(tuple(items.values()), place.line, place.column)
+        mark = mark_of(start.start_mark)
+        return Mapping(tuple(items.values()), mark.line + 1, mark.column + 1)
 
     def _refuse_key(self, key: Mapping | Sequence, event: yaml.Event) -> None:
         start = mark_of(event.start_mark).index
@@ -188,19 +187,18 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
         mark, end = mark_of(event.start_mark), mark_of(event.end_mark)
-        one_line = mark.line == end.line
-        style = event.style or None  # libyaml says ""
-        written = end.index - mark.index
-        exact = one_line and written == len(event.value) + (2 if style else 0)
-        scalar = Scalar(event.value, mark.line + 1, mark.column + 1, event.value, (1 if style else 0) if exact else None)
+        text, style = event.value, event.style or None  # libyaml says ""
+        quotes = 2 if style else 0
+        exact = mark.line == end.line and end.index - mark.index == len(text) + quotes
+        line, column = mark.line + 1, mark.column + 1
         try:
-            value = joined_surrogates(event.value)
-            if style is None and not event.tag:
-                return Scalar(resolve(value), scalar.line, scalar.column, value, scalar.offset)
-            return Scalar(value, scalar.line, scalar.column, value, scalar.offset)
+            whole = joined_surrogates(text)
+            value = resolve(whole) if style is None and not event.tag else whole
+            return Scalar(value, line, column, whole, quotes // 2 if exact else None)
         except OddScalar as error:
-            self._report.add(scalar, "bad-scalar" if event.value else "empty-value", str(error))
-            return Scalar(None, scalar.line, scalar.column, event.value, None)
+            place = Scalar(text, line, column, text, quotes // 2 if exact else None)
+            self._report.add(place, "bad-scalar" if text else "empty-value", str(error))
+            return Scalar(None, line, column, text, None)
 
 
 def _sort(scalar: Scalar) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
 
@@ -25,55 +27,67 @@ from schemas.expression.tree import (
 )
 
 
+def _path_parts(path: Path) -> tuple[Tree, ...]:
+    return tuple(part for part in path.parts if not isinstance(part, str))
+
+
+def _changed_parts(path: Path, change: Callable[[Tree], Tree]) -> dict[str, Any]:
+    return {"parts": tuple(part if isinstance(part, str) else change(part) for part in path.parts)}
+
+
+# how to find the direct parts of a node, and their fields changed: looked up by class, as every expression is walked many times
+_CHILDREN: Final[dict[type, Callable[[Any], tuple[Tree, ...]]]] = {
+    **dict.fromkeys((And, Or, ListOf), attrgetter("items")),
+    **dict.fromkeys((Not, Negate, Convert, Lookup), lambda tree: (tree.item,)),
+    **dict.fromkeys((Compare, Arith), attrgetter("left", "right")),
+    Call: attrgetter("args"),
+    Matches: lambda tree: (tree.text,),
+    Path: _path_parts,
+}
+_CHANGED: Final[dict[type, Callable[[Any, Callable[[Tree], Tree]], dict[str, Any]]]] = {
+    **dict.fromkeys((And, Or, ListOf), lambda tree, change: {"items": tuple(map(change, tree.items))}),
+    **dict.fromkeys((Not, Negate, Convert, Lookup), lambda tree, change: {"item": change(tree.item)}),
+    **dict.fromkeys((Compare, Arith), lambda tree, change: {"left": change(tree.left), "right": change(tree.right)}),
+    Call: lambda tree, change: {"args": tuple(map(change, tree.args))},
+    Matches: lambda tree, change: {"text": change(tree.text)},
+    Path: _changed_parts,
+}
+
+
 def children(tree: Tree) -> tuple[Tree, ...]:
     """Give the direct parts of a node, in the order of the text."""
-    if isinstance(tree, And | Or | ListOf):
-        return tree.items
-    if isinstance(tree, Not | Negate | Convert | Lookup):
-        return (tree.item,)
-    if isinstance(tree, Compare | Arith):
-        return (tree.left, tree.right)
-    if isinstance(tree, Call):
-        return tree.args
-    if isinstance(tree, Matches):
-        return (tree.text,)
-    if isinstance(tree, Path):
-        return tuple(part for part in tree.parts if not isinstance(part, str))
-    return ()
+    parts = _CHILDREN.get(type(tree))
+    return () if parts is None else parts(tree)
 
 
 def rebuild(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
     """Copy a node with each direct part changed."""
-    if isinstance(tree, And | Or | ListOf):
-        return msgspec.structs.replace(tree, items=tuple(change(item) for item in tree.items))
-    if isinstance(tree, Not | Negate | Convert | Lookup):
-        return msgspec.structs.replace(tree, item=change(tree.item))
-    if isinstance(tree, Compare | Arith):
-        return msgspec.structs.replace(tree, left=change(tree.left), right=change(tree.right))
-    if isinstance(tree, Call):
-        return msgspec.structs.replace(tree, args=tuple(change(arg) for arg in tree.args))
-    if isinstance(tree, Matches):
-        return msgspec.structs.replace(tree, text=change(tree.text))
-    if isinstance(tree, Path):
-        return msgspec.structs.replace(tree, parts=tuple(part if isinstance(part, str) else change(part) for part in tree.parts))
-    return tree
+    changed = _CHANGED.get(type(tree))
+    return tree if changed is None else msgspec.structs.replace(tree, **changed(tree, change))
 
 
-def nodes(tree: Tree) -> Iterator[Tree]:
-    """Give every node, parents before parts."""
-    yield tree
-    for child in children(tree):
-        yield from nodes(child)
+def nodes(tree: Tree) -> list[Tree]:
+    """List every node, parents before parts."""
+    found: list[Tree] = []
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        parts = _CHILDREN.get(type(node))
+        if parts is not None:
+            waiting.extend(reversed(parts(node)))
+    return found
 
 
 def without_places(tree: Tree) -> Tree:
     """Copy a tree with every offset 0, so that equal meanings are equal values."""
-    return msgspec.structs.replace(rebuild(tree, without_places), at=0)
+    changed = _CHANGED.get(type(tree))
+    return msgspec.structs.replace(tree, at=0, **({} if changed is None else changed(tree, without_places)))
 
 
 def size_of(tree: Tree) -> int:
     """Count the nodes."""
-    return sum(1 for _ in nodes(tree))
+    return len(nodes(tree))
 
 
 def depth_of(tree: Tree) -> int:
@@ -83,6 +97,10 @@ def depth_of(tree: Tree) -> int:
 
 def keys(tree: Tree) -> frozenset[str]:
     """Give the environment keys that an elaborated tree reads (parameters as p0, p1, ...)."""
-    fields = {node.key for node in nodes(tree) if isinstance(node, Field)}
-    asked = {node.key for node in nodes(tree) if isinstance(node, Lookup) and node.default is None}
-    return frozenset(fields | asked | {f"p{node.index}" for node in nodes(tree) if isinstance(node, Param)})
+    found: set[str] = set()
+    for node in nodes(tree):
+        if isinstance(node, Field) or (isinstance(node, Lookup) and node.default is None):
+            found.add(node.key)
+        elif isinstance(node, Param):
+            found.add(f"p{node.index}")
+    return frozenset(found)
