@@ -36,6 +36,7 @@ class DataSet(StrEnum):
     CRM_SALES = "crm_sales"
     INCIDENT_UCI498 = "incident_uci498"
     ONLINE_RETAIL = "online_retail"
+    SCMS_DELIVERY = "scms_delivery"
 
 
 @app.command(epilog="Example:  millrace demo --events 50000 --seed 7 --json")
