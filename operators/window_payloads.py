@@ -51,7 +51,7 @@ class Payloads:
 
     def find(self, numbers: Ints, also: Part | None) -> list[tuple[Part, Ints]]:
         """Give, layout by layout, the events of some numbers and their places among `numbers`."""
-        found = []
+        found: list[tuple[Part, Ints]] = []
         for part in [*self.parts, *([also] if also is not None else [])]:
             have = part.frame[NUMBER].to_numpy()
             if len(have) == len(numbers) and (have == numbers).all():
