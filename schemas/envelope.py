@@ -158,5 +158,5 @@ def _ahead_of_events(rows: NDArray[np.int64], times: NDArray[np.int64], now_us: 
         if times[place] > clock_us + AHEAD_EVENTS_US:
             refused.append(place)
         else:
-            clock_us = int(times[place])
+            clock_us = max(clock_us, int(times[place]))
     return rows[np.array(refused, dtype=np.int64)]
