@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from flows.language.bound_names import Named
 from flows.language.conditions import (
@@ -87,11 +87,11 @@ class Elaborator:
             self._unreadable(tree, place, names)
         if len(self.report.problems) > before:
             return None
-        elaborated = elaborate_template(template, replace(self._scope(names), secrets=secrets), want)
+        elaborated = elaborate_template(template, self._scope(names, secrets=secrets), want)
         if self._told(elaborated.findings, node):
             return None
         for place, tree in _holes(node, elaborated.template):
-            self._refuse_conflicts(keys(tree), place)
+            self._refuse_conflicts(tree, place)
         return elaborated
 
     def _read_data(self, node: Node) -> Template:
@@ -174,18 +174,13 @@ class Elaborator:
         found = elaborate(tree, self._scope(names), None if want.name == "any" else want)
         if self._told(found.findings, node):
             return None
-        self._refuse_conflicts(keys(found.tree), node)
+        self._refuse_conflicts(found.tree, node)
         return found.tree
 
-    def _scope(self, names: Names) -> Scope:
+    def _scope(self, names: Names, *, secrets: bool = False) -> Scope:
         bindings = {name: bound.type for name, bound in names.bindings.items()}
         bindings |= {name: ANY for name in self.elsewhere.lost if name not in bindings}
-        return Scope(names.data, bindings, names.event, names.steps, names.known, names.roots, self.policies)
-
-    def _note(self, tree: Tree) -> None:
-        for path in (node for node in nodes(tree) if isinstance(node, Path)):
-            first = path.parts[0] if path.parts and isinstance(path.parts[0], str) else "*"
-            self.read.update((path.root, f"{path.root}.{first}"))
+        return Scope(names.data, bindings, names.event, names.steps, names.known, names.roots, self.policies, secrets)
 
     def _told(self, findings: tuple[Finding, ...] | list[Finding], node: Node) -> bool:
         for finding in findings:
@@ -197,16 +192,19 @@ class Elaborator:
         tell = self.report.add if finding.severity == "error" else self.report.warn
         tell(place or node, finding.name, finding.message, finding.at)
 
-    def _refuse_conflicts(self, found: frozenset[str], node: Node) -> None:
-        for key in sorted(found & self.conflicts):
+    def _refuse_conflicts(self, tree: Tree, node: Node) -> None:
+        for key in sorted(keys(tree) & self.conflicts) if self.conflicts else ():
             message = f"'{key}' has another type in each trigger; a flow with several triggers reads one type: divide the flow"
             self.report.add(node, "type-mismatch", message)
 
     def _unreadable(self, tree: Tree, node: Node, names: Names) -> bool:
-        """Tell of paths that begin with a name which is not to be read here."""
-        self._note(tree)
+        """Note what is read, and tell of paths that begin with a name which is not to be read here."""
         bad = False
-        for path in (part for part in nodes(tree) if isinstance(part, Path)):
+        for path in nodes(tree):
+            if not isinstance(path, Path):
+                continue
+            first = path.parts[0] if path.parts and isinstance(path.parts[0], str) else "*"
+            self.read.update((path.root, f"{path.root}.{first}"))
             problem = self._refusal(path, names, node.line)
             if problem:
                 self.report.add(node, *problem, path.at if isinstance(node, Scalar) else 0)
@@ -215,13 +213,13 @@ class Elaborator:
 
     def _refusal(self, path: Path, names: Names, line: int) -> tuple[str, str] | None:
         root = path.root
-        if root in names.bindings or root in names.fields() or root in self.elsewhere.lost or root in ROOTS:
-            return None
         found = self.elsewhere.named.get(root)
-        return None if found is None else _why_not(found, path, line)
+        if found is None or root in names.bindings or root in ROOTS or root in self.elsewhere.lost or names.takes(root):
+            return None
+        return _why_not(found, path, line)
 
 
-def _why_not(found: Named, path: Path, line: int) -> tuple[str, str] | None:
+def _why_not(found: Named, path: Path, line: int) -> tuple[str, str]:
     root = path.root
     if found.sort == "command":
         shown = ".".join([root, *(part for part in path.parts[:1] if isinstance(part, str))])

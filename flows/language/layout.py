@@ -94,18 +94,19 @@ class _Table:
 
     def list(self, steps: tuple[TypedStep, ...], after: int, handler: int) -> int:
         """Append a list of steps; its last one goes on at `after`. Gives its first place, or `after` if it is empty."""
-        first, end = len(self.steps), len(self.steps) + _sizes(steps)
-        for step in steps:
-            following = len(self.steps) + _size(step)
-            self._place(step, following if following < end else after, handler)
+        first, sizes = len(self.steps), [_size(step) for step in steps]
+        end = first + sum(sizes)
+        for step, size in zip(steps, sizes, strict=True):
+            following = len(self.steps) + size
+            self._place(step, following if following < end else after, handler, size)
         return first if steps else after
 
-    def _place(self, typed: TypedStep, following: int, inherited: int) -> None:
+    def _place(self, typed: TypedStep, following: int, inherited: int, size: int) -> None:
         if _is_sequence(typed):
             self.list(tuple(inner for arm in typed.arms for inner in arm), following, inherited)
             return
         own = len(self.steps)
-        behind = own + _size(typed) - _sizes(typed.handler) - _sizes(typed.on_timeout)  # where handlers stand
+        behind = own + size - _sizes(typed.handler) - _sizes(typed.on_timeout)  # where handlers stand
         handler = behind if typed.handler else inherited
         self.steps.append(None)
         self.steps[own] = without_any_places(self._record(typed, own, following, handler))

@@ -43,10 +43,11 @@ class Names:
         """Give the names with one more root of expressions."""
         return replace(self, roots={**self.roots, root: of})
 
-    def fields(self) -> frozenset[str]:
-        """List the names that data takes: its fields, and by custom the first word of the event type."""
-        first = frozenset(part.partition(".")[0] for part in self.event.split(" or "))
-        return first | frozenset(name for name, _ in self.data.fields) if self.data else first
+    def takes(self, name: str) -> bool:
+        """Tell whether data takes a name: one of its fields, or by custom the first word of the event type."""
+        if self.data is not None and any(field == name for field, _ in self.data.fields):
+            return True
+        return any(part.partition(".")[0] == name for part in self.event.split(" or "))
 
 
 def optional(kind: Type) -> Type:

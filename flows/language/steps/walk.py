@@ -143,7 +143,7 @@ class Walk:
 
     def refuse_shadow(self, name: str, place: Node, names: Names) -> None:
         """Tell of a binding that is named like a field of the trigger's data."""
-        if name in names.fields():
+        if names.takes(name):
             self.report.add(place, "shadows-field", f"'{name}' is a field of {names.event}; a binding needs another name")
 
     def template(self, node: Node, names: Names, want: Type | None = None, *, secrets: bool = False) -> Template:

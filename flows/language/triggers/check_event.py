@@ -42,7 +42,7 @@ def check_event(reading: Reading, trigger: EventTrigger | WebhookTrigger, node: 
 def check_absence(reading: Reading, rule: AbsenceRule, node: Node, names: Names) -> tuple[Absence, dict[str, Type]]:
     """Give what must not come, and until when; and the type of what that event is bound to."""
     of = awaited(str(rule.of), str(rule.as_), inner(node, "of"), reading.known, reading.elaborator)
-    if rule.as_ in names.fields():
+    if rule.as_ is not None and names.takes(rule.as_):
         message = f"'{rule.as_}' is a field of {names.event}; a binding needs another name"
         reading.report.add(inner(node, "as"), "shadows-field", message)
     absence = Absence(

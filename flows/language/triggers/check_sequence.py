@@ -54,7 +54,7 @@ def _refuse_twins(reading: Reading, events: list[Awaited], places: list[Node]) -
         if of.bind in taken:
             message = f"'{of.bind}' names an event of this sequence already; choose another name"
             reading.report.add(inner(place, "as"), "bound-twice", message)
-        if any(of.bind in Names(other.data, other.event).fields() for other in events):
+        if any(Names(other.data, other.event).takes(of.bind) for other in events):
             message = f"'{of.bind}' is a field of an event of this sequence; a binding needs another name"
             reading.report.add(inner(place, "as"), "shadows-field", message)
         taken.add(of.bind)
