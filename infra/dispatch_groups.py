@@ -36,16 +36,15 @@ class Groups:
     """Makes batches and gives places, inside the caller's transaction."""
 
     def __init__(self, connection: Connection) -> None:
-        """Look at every lane that has commands."""
+        """Look at every lane that has commands, and again when those are due that wait for another attempt."""
         self._connection = connection
         self.gathering = Wakes()
         self.places = Wakes()
-        for (lane,) in connection.execute(f"select distinct gather_lane from actions where stage = {Stage.GATHERS.value}"):
-            self.gathering.add(lane)
-        for (lane,) in connection.execute(
-            f"select distinct places_lane from actions where places_lane is not null and stage = {Stage.QUEUES.value}"
-        ):
-            self.places.add(lane)
+        for wakes, column, stage in ((self.gathering, "gather_lane", Stage.GATHERS), (self.places, "places_lane", Stage.QUEUES)):
+            waiting = f"select distinct {column}, due_us from actions where {column} is not null and stage = {stage.value}"
+            for lane, due_us in connection.execute(waiting):
+                wakes.add(lane)
+                wakes.add_at(due_us, lane)
 
     def next_us(self) -> int | None:
         """Tell when there is something to look at."""

@@ -289,3 +289,23 @@ def test_whatever_happens_each_command_has_one_result_and_lanes_keep_their_order
 
 def _cancel(at: int, execution: int) -> Cancel:
     return Cancel(action=f"a{at}", execution=f"e{execution}", tenant="acme", connector="http", at=0)
+
+
+@pytest.mark.parametrize("waits", [{"concurrency": AtOnceWith("k", 1)}, {"batch": BatchWith("k", 3, 0)}])
+def test_a_command_that_waits_for_another_attempt_over_a_restart_is_tried_when_it_is_time(
+    home: Home, waits: dict[str, object]
+) -> None:
+    script = Scripted(a=[LATER], batch=[Outcome("delivered", items=(LATER,))])
+    home.issue(action("a", "e", retry=Retry(attempts=2, wait_us=1_000_000), **waits))
+    dispatcher = home.dispatcher(script, calls=InlineCalls())
+    work_off(dispatcher)
+    dispatcher.close()
+    dispatcher = home.dispatcher(script, calls=InlineCalls())
+    work_off(dispatcher)
+    due_us = dispatcher.next_due_us()
+    assert due_us is not None
+    home.clock.us = max(home.clock.us, due_us)
+    work_off(dispatcher)
+    assert dispatcher.idle
+    dispatcher.close()
+    assert [(one.status, one.attempts) for one in home.results()] == [("delivered", 2)]
