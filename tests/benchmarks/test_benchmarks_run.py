@@ -19,6 +19,10 @@ KEYS = {
     "timers": ("restart_s", "rss_mb", "error_p99_ms", "insert_slowdown"),
     "views": ("freshness_p99_ms", "events_per_s"),
     "deploy": ("effective_ms", "missed", "doubled"),
+    "compile": ("check_s", "one_ms"),
+    "fairness": ("quiet_p99_ratio", "alone_p99_ms"),
+    "schedules": ("error_p99_ms", "preview_ms"),
+    "windows": ("events_per_s", "engine_events_per_s", "times_bytewax_windows"),
 }
 COMMON = ("bench", "workload", "versions", "commit", "p50_ms", "p99_ms", "peak_mb", "spread", "yardsticks")
 
