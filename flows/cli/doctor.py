@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
+from flows.cli.finding import Finding
 from flows.cli.home import must_exist, only_tenant
+from flows.cli.overdue import overdue_finding
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTION, ACTIVE, InForce, in_force
 from flows.programs import deployed_programs
@@ -38,16 +40,6 @@ FREE_BYTES: Final = 1 << 30
 VERIFY_BYTES_MAX: Final = 1 << 30  # of a file, beyond that reading it all would take minutes
 BLOCK: Final = 20_000
 PYTHONS: Final = ((3, 11), (3, 12))
-Level = Literal["ok", "note", "wrong"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    level: Level
-    what: str
-    detail: str
 
 
 def doctor(terminal: Terminal, *, settle: bool, tenant: str | None, home: Path | None) -> int:
@@ -105,6 +97,7 @@ def _home(home: Path, tenant: str | None) -> Iterator[Finding]:
         yield Finding("wrong", "flows", str(error))
     yield _looked("http", lambda: _doors(home, tenant))
     yield _looked("executions", lambda: _executions(home))
+    yield _looked("deadlines", lambda: overdue_finding(home))
     yield _looked("commands", lambda: _commands(home))
     yield _looked("views", lambda: _views(home, tenant))
 
