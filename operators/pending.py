@@ -207,6 +207,7 @@ class Pending:
     agenda: list[tuple[Any, ...]] = field(default_factory=list)  # (row, phase, rank, execution, token, number, what)
     queue: deque[ChildStart | ChildEnd | ChildGone | Freed | Asks] = field(default_factory=deque)
     reach: int = 0  # the first row that can meet a wait opened now
+    floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back
     number: int = 0
     admission: Admission = field(init=False)
 

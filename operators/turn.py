@@ -36,7 +36,7 @@ def begin(batch: Batch, reads: Reads) -> Pending:
         _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us))
         if not candidate.known and not is_new(pending, candidate.key, candidate.row):
             continue
-        pending.reach = candidate.row + 1
+        pending.reach = pending.floor = candidate.row + 1
         (start_candidate if candidate.watch == STARTS else start_watch)(pending, candidate)
     pending.reach = LAST
     _go_on(pending, LAST, batch.times.at_end())
@@ -95,7 +95,7 @@ def _go_on(pending: Pending, row: int, until: Until) -> None:
             if _fire_first(pending, pending.batch.times.before(at, now_us)):
                 continue
             heappop(pending.agenda)
-            pending.reach = at if phase == BEFORE else at + 1
+            pending.reach = pending.floor = at if phase == BEFORE else at + 1
             if phase == BEFORE:
                 give(pending, what)
             else:
@@ -114,6 +114,7 @@ def _fire_first(pending: Pending, until: Until) -> bool:
     deadline = is_past and not (is_due and due[0].due_us <= passing[0].due_us)
     timer = heappop(passing if deadline else due)
     times = pending.batch.times
-    pending.reach = times.row_of(timer.due_us, deadline=deadline) if pending.batch.arrivals else 0
+    row = times.row_of(timer.due_us, deadline=deadline) if pending.batch.arrivals else 0
+    pending.reach = max(row, pending.floor)
     fire_timer(pending, timer, times.fired_at(timer.due_us), deadline=deadline)
     return True
