@@ -69,9 +69,12 @@ class WindowShape:
         self.fresh: list[Run] = []  # rows that are in no block yet
         self._tracks = self.closes or window.kind == "session"
         self._kept = 0  # rows, after the last look through all
+        self._due_us: int | None = None
+        self._due_known = False
 
     def take(self, batch: Batch) -> Outcome:
         """Take in rows of watched tenants; give the verdicts that they complete."""
+        self._due_known = False
         time = batch.frame["time"].to_numpy()
         before = self.frontier.passed.copy()
         late, passage = self.frontier.follow(Arrivals(batch.tenants, time, batch.clock, batch.until))
@@ -89,6 +92,7 @@ class WindowShape:
 
     def advance(self, until_us: int) -> Outcome:
         """Let the clock go on: what it completes is judged."""
+        self._due_known = False
         frontier = self.frontier
         before = frontier.passed.copy()
         frontier.advance(until_us)
@@ -104,6 +108,11 @@ class WindowShape:
 
     def next_due_us(self) -> int | None:
         """Tell at what clock the next verdict is given if nothing comes any more."""
+        if not self._due_known:
+            self._due_us, self._due_known = self._next_due_us(), True
+        return self._due_us
+
+    def _next_due_us(self) -> int | None:
         awaited = [(self.pending, "time"), *([(self.open, "end")] if self.closes else [])]
         moments = [(one["tenant"].to_numpy(), one[name].to_numpy()) for one, name in awaited if one.height]
         return min((int(np.min(self.frontier.due(*one))) for one in moments), default=None)

@@ -116,7 +116,8 @@ def missed_by(tables: WatchTables, late: pl.DataFrame) -> pl.DataFrame:
     """Give for late rows (tenant, #feed, ...) the flows that watch their contents, one row a flow."""
     own = late.join(tables.flows, on=["tenant", FEED], how="inner")
     shared = late.join(tables.flows.filter(pl.col("tenant") == ALL).drop("tenant"), on=FEED, how="inner")
-    return pl.concat([own, shared.join(tables.overridden, on=["tenant", "flow"], how="anti")]).unique(maintain_order=True)
+    missed = pl.concat([own, shared.join(tables.overridden, on=["tenant", "flow"], how="anti")])
+    return missed.drop(FEED).unique(maintain_order=True)  # a flow may watch in several ways
 
 
 def _table(watchers: Sequence[Watcher], owners: Iterable[tuple[str, str]]) -> TypeTable | None:

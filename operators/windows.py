@@ -36,6 +36,7 @@ from schemas.ports import StoredWindows, WindowBlock, WindowChanges
 Ints = npt.NDArray[np.int64]
 BLOCKS_MOST: Final = 96  # of one kind and shape; then neighbours are written together
 BLOCKS_JOINED: Final = 64
+LOOK_US: Final = 3_600_000_000
 
 __all__ = ["Events", "Found", "Watcher", "Windows"]
 
@@ -69,6 +70,7 @@ class Windows:
         self._blocks: dict[tuple[str, int], dict[int, int]] = {}  # (shape, kind) -> block -> its size
         self._changed: dict[str, None] = {}
         self._dropped: list[str] = []
+        self._looked: dict[str, int] = {}  # when a shape without anything to say was last looked through
 
     def deploy(self, event: str, watchers: Sequence[Watcher], owners: Collection[tuple[str, str]]) -> None:
         """Let these watch an event type instead of those before; `owners` are (tenant, flow) that win over a flow for all."""
@@ -116,12 +118,14 @@ class Windows:
         for event, shapes in self._shapes.items():
             for name, shape in shapes.items():
                 due_us, height = shape.next_due_us(), shape.retained.height
-                outcome = shape.advance(until_us)
                 if due_us is not None and due_us <= until_us:
-                    found.append(Found(event, outcome))
+                    found.append(Found(event, shape.advance(until_us)))
                     self._changed[name] = None
-                elif shape.retained.height < height:
-                    self._changed[name] = None
+                elif height and until_us - self._looked.get(name, 0) > LOOK_US:  # tenants may have fallen silent
+                    self._looked[name] = until_us
+                    shape.advance(until_us)
+                    if shape.retained.height < height:
+                        self._changed[name] = None
         return found
 
     def next_due_us(self) -> int | None:
@@ -193,12 +197,13 @@ class Windows:
         fresh, shape.fresh = [run for run in shape.fresh if len(run.keys)], []
         held = [Part(part.frame.filter(pl.col(BLOCK) == shape.block), part.data) for part in shape.payloads.parts]
         held = [part for part in held if part.frame.height]
-        if fresh:
+        rows = shape.retained.blocks()
+        if fresh and shape.block in rows:
             self._put(changes, WindowBlock(name, ROWS, shape.block, pack_rows(fresh)))
         if held:
             self._put(changes, WindowBlock(name, EVENTS, shape.block, pack_events(held)))
         shape.block += 1
-        self._forget(changes, name, ROWS, shape.retained.blocks())
+        self._forget(changes, name, ROWS, rows)
         self._forget(changes, name, EVENTS, shape.payloads.blocks())
         self._join(changes, name, shape)
 

@@ -37,7 +37,9 @@ def measure(items: Sequence[Item]) -> float:
     flow = Dataflow("windows")
     found: list[Any] = []
     stream = op.input("in", flow, TestingSource(items, batch_size=BATCH))
-    clock = win.EventClock(lambda value: value[0], wait_for_system_duration=timedelta(0))
+    clock: win.EventClock[tuple[datetime, float]] = win.EventClock(
+        lambda value: value[0], wait_for_system_duration=timedelta(0)
+    )
     windower = win.SlidingWindower(length=HOUR, offset=HOUR / 2, align_to=datetime(2026, 1, 1, tzinfo=UTC))
 
     def add(state: tuple[int, float], value: tuple[datetime, float]) -> tuple[int, float]:
@@ -49,7 +51,7 @@ def measure(items: Sequence[Item]) -> float:
     windowed = win.fold_window("fold", stream, clock, windower, lambda: (0, 0.0), add, merge)
     op.output("out", windowed.down, TestingSink(found))
     started_s = time.perf_counter()
-    run_main(flow)
+    run_main(flow)  # type: ignore[no-untyped-call]
     seconds = time.perf_counter() - started_s
     counted = sum(count for _, (_, (count, _)) in found)
     if counted < len(items):
