@@ -150,10 +150,11 @@ def _decimals(texts: Sequence[str | None], spot: Spot) -> pl.Series:
     if spot.kind.name == "money":
         column = column.str.replace(rf'^"(-?[0-9]+(?:\.[0-9]+)?) {spot.kind.currency}"$', "$1")
     numbers = column.set(~column.str.contains(PLAIN_NUMBER), None).cast(DECIMAL)
-    return _patched(numbers, texts, spot, lambda text: _exact_decimal(text, spot.kind))
+    return _patched(numbers, texts, spot, lambda text: exact_decimal(text, spot.kind))
 
 
-def _exact_decimal(text: str, kind: Type) -> Decimal:
+def exact_decimal(text: str, kind: Type) -> Decimal:
+    """Read a decimal or money as it stands in JSON. Raises BadRecord."""
     money = kind.name == "money"
     amount, _, currency = text.strip('"').partition(" ") if money else (text, "", "")
     if not NUMBER.fullmatch(amount) or (text.startswith('"') and (not money or currency != kind.currency)):

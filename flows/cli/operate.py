@@ -99,6 +99,8 @@ def start(  # noqa: PLR0913  what was typed
         raise InvalidInput(f"'{flow}' serves all tenants; say for which one with --tenant")
     given = _inputs(found, pairs, inputs)
     manual = next(trigger for trigger in found.program.triggers if isinstance(trigger, Manual))
+    if key and manual.id is not None:
+        raise InvalidInput(f"'{flow}' makes its key of its inputs, so --id would mean nothing; leave it out")
     name = key or ("" if manual.id is not None else uuid4().hex)
     _check_role(found, role)
     command = OperatorCommand(

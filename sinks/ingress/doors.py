@@ -241,6 +241,8 @@ class Doors:
             return Reply(
                 403, problem("not-allowed", f"{flow!r} is started by {', '.join(sorted(roles))}; give one of them in roles")
             )
+        if body.id and manual[0].id is not None:
+            return Reply(422, problem("wrong-body", f"{flow!r} makes its id of its inputs; leave `id` out"))
         self.counts["starts"] += 1
         name = body.id or self._id_of_a_start(ask, manual[0].id is not None)
         command = OperatorCommand(
@@ -256,8 +258,8 @@ class Doors:
         return self._granted(COMMANDS, tenant, encode(command), {"status": ACCEPTED, "flow": flow, "id": name})
 
     def _id_of_a_start(self, ask: HttpAsk, made_by_flow: bool) -> str:
-        """Give the caller's key, nothing where the flow makes one of its inputs, else a new one: each call is a start."""
-        return ask.headers.get("idempotency-key", "") or ("" if made_by_flow else self.new_id())
+        """Give nothing where the flow makes the key of its inputs, else the caller's, else a new one: each call is a start."""
+        return "" if made_by_flow else ask.headers.get("idempotency-key", "") or self.new_id()
 
     def _operate(self, ask: HttpAsk, execution: str, word: Word) -> Granted:
         body = read_body(Operating, ask.body)

@@ -23,6 +23,7 @@ from schemas.expression.rows import Row, compile_row
 from schemas.expression.tree import Tree
 from schemas.expression.types import Type
 from schemas.ids import key_text
+from schemas.json_columns import exact_decimal
 from schemas.json_types import json_type
 from schemas.program import Webhook
 from schemas.records import Json
@@ -111,7 +112,7 @@ def _typed(value: Any, kind: Type) -> Any:
             assert kind.item is not None
             return [_typed(item, kind.item) for item in value]
         case "decimal" | "money":
-            return Decimal(value)
+            return exact_decimal(msgspec.json.encode(value).decode() if isinstance(value, str) else str(value), kind)
         case "float":
             return float(value)
         case "timestamp":

@@ -249,7 +249,7 @@ def test_a_flow_is_started_by_hand(hand: Path) -> None:
         "tenant": "acme",
         "id": "",
     }
-    command(*start, "--inputs", '{"invoice_id": "I8", "days": 3}', "--id", "k", home=hand)
+    command(*start, "--inputs", '{"invoice_id": "I8", "days": 3}', home=hand)
     first, second = commands(hand)
     assert (first.command, first.tenant, first.flow, first.inputs, first.by, first.roles) == (
         "start",
@@ -259,7 +259,7 @@ def test_a_flow_is_started_by_hand(hand: Path) -> None:
         "ann",
         ["finance"],
     )
-    assert (second.inputs, second.id) == ({"invoice_id": "I8", "days": 3}, "k")
+    assert (second.inputs, second.id) == ({"invoice_id": "I8", "days": 3}, "")
 
 
 @pytest.mark.parametrize(
@@ -269,6 +269,7 @@ def test_a_flow_is_started_by_hand(hand: Path) -> None:
         (["month_end", "--tenant", "acme"], "has no manual trigger"),
         (["collection", "--role", "finance"], "say for which one with --tenant"),
         (["collection", "--tenant", "acme", "--input", "invoice_id=I7"], "is started by finance"),
+        (["collection", "--tenant", "acme", "--input", "invoice_id=I7", "--id", "k"], "makes its key of its inputs, so --id"),
         (["collection", "--tenant", "acme", "--role", "finance"], "inputs.invoice_id: null stands where string is wanted"),
         (["collection", "--tenant", "acme", "--role", "finance", "--inputs", "[1]"], "is no JSON object"),
         (["collection", "--tenant", "acme", "--role", "finance", "--inputs", "{"], "is no JSON object"),

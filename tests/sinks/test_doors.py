@@ -129,7 +129,9 @@ def test_an_unknown_path_says_so(world: World, path: str, status: int) -> None:
         ([1], 422, "wrong-schema"),
         ({"return": {"id": 7, "amount": 1}}, 422, "wrong-schema"),
         ({"return": {"amount": 1}}, 422, "wrong-schema"),
-        ({"return": {"id": "R", "amount": "12.50 GBP"}}, 422, "wrong-schema"),
+        ({"return": {"id": "R", "amount": "12.50 EUR"}}, 422, "wrong-schema"),
+        ({"return": {"id": "R", "amount": "12.50"}}, 422, "wrong-schema"),
+        ({"return": {"id": "R", "amount": True}}, 422, "wrong-schema"),
         ({"return": {"id": "R", "amount": 1, "at": "yesterday"}}, 422, "wrong-schema"),
         ({"return": {"id": "", "amount": 1}}, 422, "no-id"),
         (b" " * (BODY_BYTES_MAX + 1), 413, "too-large"),
@@ -140,6 +142,14 @@ def test_a_body_that_the_contract_does_not_know_is_refused(world: World, body: o
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert world.nothing_was_appended()
     assert world.doors.counts["refused"] == 1
+
+
+def test_money_is_a_number_or_names_its_currency_as_in_any_event(world: World) -> None:
+    assert world.hook({"return": {"id": "R7", "amount": "12.50 GBP"}}).status_code == 202
+    (event,) = world.events()
+    assert event["data"] == {"return": {"id": "R7", "amount": "12.50 GBP"}}
+    answer = world.hook({"return": {"id": "R8", "amount": "much"}})
+    assert answer.json()["message"] == '"much" is not a number or "12.50 GBP"'
 
 
 def test_without_an_expression_the_id_is_the_senders_key_or_the_body(world: World) -> None:
@@ -259,8 +269,9 @@ def test_a_flow_is_started_by_hand_by_those_who_may(world: World) -> None:
     assert world.post("/flows/nothing/start", start).status_code == 404
     assert world.post("/flows/returns/start", start).status_code == 404
     assert world.post("/flows/collection/start", {**start, "inputs": 7}).status_code == 422
+    assert "leave `id` out" in world.post("/flows/collection/start", {**start, "id": "k"}).json()["message"]
     assert world.commands() == []
-    assert world.post("/flows/collection/start", start).json()["id"] == ""
+    assert world.post("/flows/collection/start", start, **{"Idempotency-Key": "k"}).json()["id"] == ""
     assert world.post("/flows/report/start", start).json()["id"] == "start-1"
     assert world.post("/flows/report/start", start, **{"Idempotency-Key": "k"}).json()["id"] == "k"
     assert world.post("/flows/report/start", {**start, "id": "mine"}).json()["id"] == "mine"
