@@ -47,7 +47,7 @@ def run(options: RoleOptions) -> None:
     with ExitStack() as opened:
         file = _open(options.home / FILE, clock)
         opened.callback(file.close)
-        opened.callback(QueryServer(options.home, file.cursor).close)
+        opened.callback(QueryServer(options.home, file.cursor, lambda: file.as_of_us).close)
         upkeep = Upkeep(file, clock)
         opened.callback(upkeep.close)
         settings = ProjectorSettings(options.clock, options.default_tenant)

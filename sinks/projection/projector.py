@@ -139,6 +139,7 @@ class Projector:
         behind = [chunk.appended_us for chunk in chunks] if not self.idle else []
         if not chunks and not damaged:
             self._progress = _as_of(self._progress, started_us if not behind else self._progress.as_of_us)
+            self._file.as_of_us = self._progress.as_of_us
             return 0
         frames, event_time_us = self._frames(*self._guarded(chunks))
         positions = {**self._progress.positions, **{damage.slot: damage.base + damage.count for damage in damaged}}

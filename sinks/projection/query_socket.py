@@ -40,10 +40,11 @@ _replies = msgspec.json.Decoder(_Answered | _Refused)
 class QueryServer:
     """Answers on threads of its own; a cursor a question."""
 
-    def __init__(self, home: Path, cursor: Callable[[], Cursor]) -> None:
-        """Listen and answer. The caller holds the views' file."""
+    def __init__(self, home: Path, cursor: Callable[[], Cursor], as_of_us: Callable[[], int] = lambda: 0) -> None:
+        """Listen and answer. The caller holds the views' file; `as_of_us` may know better than the file how fresh it is."""
         self._path = home / SOCKET
         self._cursor = cursor
+        self._as_of_us = as_of_us
         self._listener = listen(self._path)
         self._workers = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="query")
         self._acceptor = threading.Thread(target=self._accept, name="query-accept", daemon=True)
@@ -75,10 +76,12 @@ class QueryServer:
                 return
 
     def _reply(self, message: bytes) -> bytes:
+        known_us = self._as_of_us()  # before the rows are read: what they miss came later
         try:
             cursor = self._cursor()
             try:
-                return _encode(_Answered(answer(cursor, _questions.decode(message), live=True)))
+                found = answer(cursor, _questions.decode(message), live=True)
+                return _encode(_Answered(msgspec.structs.replace(found, as_of_us=max(found.as_of_us, known_us))))
             finally:
                 cursor.close()
         except (InvalidInput, msgspec.DecodeError) as error:

@@ -55,6 +55,7 @@ class ViewsFile:
             "checkpoint_threshold": "1TB",  # a checkpoint within a commit would stop the writer
         }
         self._half = 0
+        self.as_of_us = 0  # later than that of the last commit where nothing was appended since
         remove_half_made(path)
         with _storage_errors(path):
             self._connection = duckdb.connect(str(path), config=config)

@@ -278,6 +278,18 @@ def test_queries_are_answered_beside_the_writer_and_no_other_process_may_open_th
     assert views.ask("select count(*) from events").live is False
 
 
+def test_views_that_show_all_there_is_are_not_old(views: Views) -> None:
+    file, projector = views.open()
+    server = QueryServer(views.home, file.cursor, lambda: file.as_of_us)
+    views.avro(views.event("d1"))
+    projector.step()
+    views.clock.us += 60_000_000
+    assert projector.step() == 0
+    assert views.ask("select 1").as_of_us == views.clock.us
+    server.close()
+    file.close()
+
+
 @pytest.fixture(scope="module")
 def two_tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Views]:
     views = Views(tmp_path_factory.mktemp("home"))
