@@ -129,11 +129,22 @@ def refusal(run: Run, parked: Parked, decision: Decision) -> str:
         return "decided_already"
     if decision.outcome == "rejected" and decision.form is None:
         return ""
+    if unknown := _unasked(step, decision):
+        return f"bad_form: {unknown}"
     try:
         _form(step, decision)
     except ExpressionError as error:
         return f"bad_form: {'.'.join(map(str, error.path))}: {error.message}"
     return ""
+
+
+def _unasked(step: Approve, decision: Decision) -> str:
+    """Say which field a form has that was not asked for: a slip of whoever decides, who means something by it."""
+    if step.form is None or not isinstance(decision.form, dict):
+        return ""
+    asked = [name for name, _ in step.form.fields]
+    unknown = next((name for name in decision.form if name not in asked), None)
+    return "" if unknown is None else f"{unknown}: the form asks for {', '.join(asked)}; write one of these or leave it out"
 
 
 def _form(step: Approve, decision: Decision) -> Json:

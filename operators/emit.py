@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ from schemas.ports import Append
 from schemas.records import HOPS_MAX, Cancel, DeadLetter, History, encode
 from schemas.topics import CANCELS, DEAD_LETTERS, FLOW_EVENTS, HISTORY, actions_topic
 
+LIMIT: Final = "limit "  # before the kind of one that keeps an execution waiting; no step's name has a blank
 Connector = Callable[[str, str], str]  # (tenant, action type) -> the connector that serves it
 
 
@@ -166,9 +167,7 @@ def event_record(tenant: str, event: Emitted) -> bytes:
 
 
 def _history(live: Live, namespace: str) -> History:
-    first: Parked | None = None
-    if live.state is not None:
-        first = min(live.state.parked, key=lambda parked: (parked.due_us, parked.token), default=None)
+    waiting_on, wait_until = waits_of(live)
     program = live.runnable.program
     return History(
         tenant=live.tenant,
@@ -178,12 +177,24 @@ def _history(live: Live, namespace: str) -> History:
         event=live.cause.event,
         namespace=namespace,
         status=live.status,
-        waiting_on=None if first is None else program.steps[first.step].name,
-        wait_until=None if first is None else first.due_us,
+        waiting_on=waiting_on,
+        wait_until=wait_until,
         started=live.started_us,
         parent=live.called_by,
         transitions=live.transitions,
     )
+
+
+def waits_of(live: Live) -> tuple[str | None, int | None]:
+    """Tell what an execution waits for, and until when at most: a limit, or the step that moves next; reminders move nothing."""
+    state = live.state
+    if state is None:
+        return None, None
+    if state.rest is not None and state.rest.queued is not None:
+        return f"{LIMIT}{state.rest.queued.limit}", state.started_us + live.runnable.program.timeout_us
+    waits = (parked for parked in state.parked if parked.kind != "notice")
+    first: Parked | None = min(waits, key=lambda parked: (parked.due_us, parked.token), default=None)
+    return (None, None) if first is None else (live.runnable.program.steps[first.step].name, first.due_us)
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

@@ -83,7 +83,8 @@ def _waiting(held: Sequence[str | None], limit: int) -> str:
     """Ask what executions wait for: the step that is next to move, since when it waits and until when."""
     live = "status in ('running', 'waiting', 'closing')"
     return f"""
-        select executions.execution, executions.tenant, flow, status, waiting_on as waits_for, any_value(steps.kind) as kind,
+        select executions.execution, executions.tenant, flow, status, waiting_on as waits_for,
+            coalesce(any_value(steps.kind), any_value(case when waiting_on like 'limit %' then 'limit' end)) as kind,
             coalesce(max(steps.started_at), any_value(executions.started_at)) as since, wait_until as until, error
         from (select * from executions {where(live, *held)}) executions
         left join steps on steps.execution = executions.execution and steps.tenant is not distinct from executions.tenant

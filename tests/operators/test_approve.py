@@ -87,10 +87,14 @@ def test_people_are_named_by_data() -> None:
 
 def test_the_form_must_fit_its_type() -> None:
     world = _flow(form=FORM)
-    for form in (None, {}, {"limit": 5}, {"limit": "5 EUR"}, {"limit": "5 GBP", "reason": 7}):
+    for form in (None, {}, {"limit": 5}, {"limit": "5 EUR"}, {"limit": "5 GBP", "reason": 7}, {"limit": "5 GBP", "reasn": "x"}):
         world.decide("ask", "ann", roles=["manager"], form=form)
     assert all(one["why"].startswith("bad_form") for one in world.details("refused"))
-    assert len(world.details("refused")) == 5
+    assert len(world.details("refused")) == 6
+    assert (
+        world.details("refused")[5]["why"]
+        == "bad_form: reasn: the form asks for limit, reason; write one of these or leave it out"
+    )
     world.decide("ask", "ann", roles=["manager"], form={"limit": "12.50 GBP"})
     assert world.commands[0].data["form"] == Decimal("12.50")
 

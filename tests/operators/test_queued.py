@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from operators.advance import Advanced, Moment, admit, command, enqueue, fire, move
+from operators.emit import waits_of
 from operators.execution import Cause, Parked, Queueing, pack, unpack
+from operators.live import Live
 from operators.steps import make_runnable
 from schemas.expression.template import Record, Whole
 from schemas.expression.tree import Field
@@ -52,6 +54,11 @@ def test_what_waits_for_a_time_has_a_timer_that_moves_with_it() -> None:
     assert later.timers_gone == [Parked(0, -1, NOW + 10)]
     assert later.timers_set == [Parked(0, -1, NOW + 20)]
     assert later.transitions == []
+
+
+def test_a_list_can_tell_what_it_waits_for_and_until_when() -> None:
+    live = Live(0, 0, ID, "acme", RUNNABLE, NOW, CAUSE, queued(NOW + 10).state, "waiting", True)
+    assert waits_of(live) == ("limit concurrency", NOW + HOUR)
 
 
 def test_it_does_not_wait_for_ever() -> None:
