@@ -36,9 +36,10 @@ class Ended(NamedTuple):
     stderr: str
 
 
-def command(*arguments: str, home: Path, code: int = 0) -> Ended:
-    """Run a command in this process."""
-    result = CliRunner().invoke(app, [*arguments, "--home", str(home)], catch_exceptions=False)
+def command(*arguments: str, home: Path | None, code: int = 0) -> Ended:
+    """Run a command in this process; without a home, one that needs none."""
+    place = [] if home is None else ["--home", str(home)]
+    result = CliRunner().invoke(app, [*arguments, *place], catch_exceptions=False)
     assert result.exit_code == code, result.stderr
     return Ended(result.stdout, result.stderr)
 
