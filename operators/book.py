@@ -12,9 +12,8 @@ from operators.emit import event_too_many_hops, flow_ended, too_many_hops
 from operators.limit_book import follow, place_of
 from operators.live import Live
 from operators.met_parts import part_of, reads_of
-from operators.pending import ChildEnd, ChildGone, ChildStart, Pending, see
+from operators.pending import Changes, ChildEnd, ChildGone, ChildStart, Pending, see
 from operators.recall import remembered
-from schemas.commands import Command
 from schemas.effects import Emitted, Ended, MetEvent, Waiting
 from schemas.ports import Timer, Wait
 from schemas.records import HOPS_MAX, Cancel
@@ -45,24 +44,18 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     if advanced.begun is not None:  # a watch has become an execution
         live.cause, live.started_us = advanced.begun, now_us
     live.transitions.extend(advanced.transitions)
-    if advanced.timers_gone or advanced.timers_set:
+    if advanced.timers_gone or advanced.timers_set or advanced.waits_gone:
         _book_times(pending, live, advanced)
     for one in advanced.commands:
-        _issue(pending, live, one, now_us)
-    for key, token in advanced.waits_gone:
-        pending.waits.drop((key, live.row, token))
+        if one.body.hops <= HOPS_MAX:
+            pending.said.commands.append((live.shard, one))
+        else:
+            pending.said.dead.append(too_many_hops(one, now_us))
     _book_said(pending, live, advanced, now_us)
     if limited:
         follow(pending, live, before, advanced, now_us)
     if advanced.waits_set:
         _open(pending, live, advanced.waits_set, now_us)
-
-
-def _issue(pending: Pending, live: Live, one: Command, now_us: int) -> None:
-    if one.body.hops > HOPS_MAX:
-        pending.said.dead.append(too_many_hops(one, now_us))
-    else:
-        pending.said.commands.append((live.shard, one))
 
 
 def _book_said(pending: Pending, live: Live, advanced: Advanced, now_us: int) -> None:
@@ -82,25 +75,31 @@ def _book_said(pending: Pending, live: Live, advanced: Advanced, now_us: int) ->
 
 
 def _book_times(pending: Pending, live: Live, advanced: Advanced) -> None:
-    times, row = pending.batch.times, live.row
-    events = times.kind == "events"
-    for token, _, due_us, kind, *_ in advanced.timers_gone:
-        if kind in ("delay", "notice"):
-            pending.timers.drop(Timer(due_us, row, token))
-        elif kind == "deadline" or not events:
-            pending.deadlines.drop(Timer(due_us, row, token))
+    """Take in what it waits for, but for waits that are opened: those may be met at once."""
+    row = live.row
+    for key, token in advanced.waits_gone:
+        pending.waits.drop((key, row, token))
+    for parked in advanced.timers_gone:
+        if (index := _index(pending, parked.kind)) is not None:
+            index[0].drop(Timer(parked.due_us, row, parked.token))
     for parked in advanced.timers_set:
-        timer = Timer(parked.due_us, row, parked.token)
-        if parked.kind in ("delay", "notice"):
-            pending.timers.add(timer)
-            heap = pending.due
-        elif parked.kind == "deadline" or not events:  # an awaited result's outcome always comes
-            pending.deadlines.add(timer)
-            heap = pending.passing
-        else:
-            continue
-        if parked.due_us <= times.now_us:
-            heappush(heap, timer)
+        if (index := _index(pending, parked.kind)) is not None:
+            timer = Timer(parked.due_us, row, parked.token)
+            index[0].add(timer)
+            if parked.due_us <= pending.batch.times.now_us:
+                heappush(index[1], timer)
+
+
+def _index(pending: Pending, kind: str) -> tuple[Changes, list[Timer]] | None:
+    """Give the index that a timer of a kind stands in, and the heap of what is due; None if there is none.
+
+    Under the event clock the outcome of a command always comes: it has no deadline.
+    """
+    if kind in ("delay", "notice"):
+        return pending.timers, pending.due
+    if kind == "result" and pending.batch.times.kind == "events":
+        return None
+    return pending.deadlines, pending.passing
 
 
 def _book_events(pending: Pending, live: Live, events: list[Emitted], now_us: int) -> None:
@@ -114,7 +113,7 @@ def _book_events(pending: Pending, live: Live, events: list[Emitted], now_us: in
 def _book_end(pending: Pending, live: Live, ended: Ended, now_us: int) -> None:
     if live.parent is not None and live.parent_token is not None:
         pending.queue.append(ChildEnd(live.parent, live.parent_token, ended, now_us))
-    if pending.reads.world.followed(live.tenant, live.runnable.program.flow):
+    if pending.followed and pending.reads.world.followed(live.tenant, live.runnable.program.flow):
         _book_events(pending, live, [flow_ended(live, ended, now_us)], now_us)
 
 

@@ -44,7 +44,8 @@ def start_candidate(pending: Pending, candidate: Candidate) -> None:
         return
     env = candidate.env if not candidate.trigger else {**candidate.env, "trigger.name": candidate.trigger}
     _start(pending, live, env, candidate.now_us)
-    _settle(pending)
+    if pending.queue:
+        _settle(pending)
 
 
 def start_watch(pending: Pending, candidate: Candidate) -> None:

@@ -103,9 +103,10 @@ class Deployed:
         """Give the version of a flow that is in force for a tenant; its own wins over the one for all."""
         return self._active.get((tenant, flow)) or self._active.get((ALL, flow))
 
-    def is_followed(self, flow: str) -> bool:
-        """Tell whether some flow of somebody starts after that one."""
-        return bool(self._followers.get(flow))
+    @property
+    def any_followed(self) -> bool:
+        """Tell whether any flow starts after another."""
+        return any(self._followers.values())
 
     def followers(self, tenant: str, flow: str) -> list[tuple[str, int, After]]:
         """Give (version, place, trigger) of what starts for a tenant after a flow has ended, by name of the flow that starts."""

@@ -74,6 +74,11 @@ class World(Protocol):
         """Give the version in force of a flow."""
         ...
 
+    @property
+    def any_followed(self) -> bool:
+        """Tell whether any flow starts after another."""
+        ...
+
     def followed(self, tenant: str, flow: str) -> bool:
         """Tell whether a flow starts after that one has ended."""
         ...
@@ -210,10 +215,12 @@ class Pending:
     floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back
     number: int = 0
     admission: Admission = field(init=False)
+    followed: bool = field(init=False)  # whether any flow starts after another
 
     def __post_init__(self) -> None:
         """Open the admission point."""
         self.admission = Admission(self.reads.world.limits)
+        self.followed = self.reads.world.any_followed
 
 
 def live_of(pending: Pending, row: int) -> Live | None:

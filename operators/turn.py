@@ -33,7 +33,8 @@ def begin(batch: Batch, reads: Reads) -> Pending:
     pending.passing = list(reads.deadlines)
     _plan(pending)
     for candidate in batch.candidates:
-        _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us))
+        if pending.agenda or pending.due or pending.passing:
+            _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us))
         if not candidate.known and not is_new(pending, candidate.key, candidate.row):
             continue
         pending.reach = pending.floor = candidate.row + 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,16 +17,14 @@ from flows.engine.arrivals import arrived_in
 from flows.engine.sighted import refused_slots, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
-from operators.advance import Runnable
+from flows.engine.world import EngineWorld
 from operators.deployed import Deployed
 from operators.execution import Cause
-from operators.incoming import STARTS, Arrived, Candidate
+from operators.incoming import Arrived, Candidate
 from operators.match import TypeTable, match_events
-from operators.wait_shapes import start_keys
 from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
 from schemas.ids import event_key
-from schemas.program import Absence, EventTrigger, Sequence
 from schemas.records import Control
 
 ENVELOPE = ("id", "source", "time", "correlationid", "hops")
@@ -75,27 +73,29 @@ def _tables(events: EventFrame, first_row: int, work: DecodedWork, deployed: Dep
         at = max(end, at + 1)
 
 
-def join_turn(work: MatchedWork, deployed: Deployed, runnable: Callable[[str], Runnable]) -> JoinedWork:
+def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld) -> JoinedWork:
     """Give the candidates of a turn, in total order."""
     clock = work.decoded.clock
     candidates: list[Candidate] = []
     for one in work.matched:
-        candidates.extend(_candidates(one, deployed, runnable, clock))
+        candidates.extend(_candidates(one, deployed, world, clock))
     found = work.sightings
-    seen = sighted(found, deployed, runnable, clock)
+    seen = sighted(found, deployed, world.runnable, clock)
     candidates.extend(seen)
     if len(work.matched) > 1 or seen:
         candidates.sort(key=_place)
-    return JoinedWork(work.decoded, candidates, work.arrived, found.late, refused_slots(found, runnable, work.decoded.now_us))
+    return JoinedWork(
+        work.decoded, candidates, work.arrived, found.late, refused_slots(found, world.runnable, work.decoded.now_us)
+    )
 
 
 def _place(candidate: Candidate) -> tuple[int, int, str]:
     return candidate.row, candidate.behind, candidate.runnable.program.flow
 
 
-def _candidates(one: Matched, deployed: Deployed, runnable: Callable[[str], Runnable], clock: Any) -> Iterable[Candidate]:
+def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any) -> Iterable[Candidate]:
     entries = [deployed.entry(entry) for entry in one.pairs["entry"].to_list()]
-    starts = {entry: _Start.of(runnable(entry[0]), entry[1]) for entry in set(entries)}
+    starts = {entry: world.start(*entry) for entry in set(entries)}
     frame = _rows_of(one)
     wanted = tuple(sorted({key for start in starts.values() for key in start.keys}))
     values = key_rows(frame, wanted, one.events.contract.data)
@@ -115,21 +115,6 @@ def _candidates(one: Matched, deployed: Deployed, runnable: Callable[[str], Runn
             values[index] if len(start.keys) == len(wanted) else {key: values[index][key] for key in start.keys},
             start.watch,
         )
-
-
-class _Start(NamedTuple):
-    """What every start by one trigger has in common."""
-
-    runnable: Runnable
-    name: str
-    keys: tuple[str, ...]
-    watch: int
-
-    @classmethod
-    def of(cls, ready: Runnable, at: int) -> _Start:
-        trigger = ready.program.triggers[at]
-        watches = isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Sequence)
-        return cls(ready, trigger.name, start_keys(ready.program, at), at if watches else STARTS)
 
 
 def _rows_of(one: Matched) -> pl.DataFrame:

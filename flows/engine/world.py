@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from operators.advance import Runnable
 from operators.deployed import Deployed
+from operators.incoming import STARTS
 from operators.steps import make_runnable
+from operators.wait_shapes import start_keys
 from schemas.errors import BrokenInvariant
 from schemas.limits import LimitReads
 from schemas.ports import Remembered, StateStore, StoredExecution
-from schemas.program import Program, unpack
+from schemas.program import Absence, EventTrigger, Program, unpack
+from schemas.program import Sequence as Chain
 
 RUNNABLES_MAX: Final = 50_000
+
+
+class Start(NamedTuple):
+    """What every start by one trigger has in common; `keys` are those of its event that it takes along."""
+
+    runnable: Runnable
+    name: str
+    keys: tuple[str, ...]
+    watch: int  # the trigger's place if it watches before its flow starts, else STARTS
 
 
 class EngineWorld:
@@ -24,6 +36,7 @@ class EngineWorld:
         self._store = store
         self._deployed = deployed
         self.runnable: Callable[[str], Runnable] = lru_cache(maxsize=RUNNABLES_MAX)(self._make_runnable)
+        self.start: Callable[[str, int], Start] = lru_cache(maxsize=RUNNABLES_MAX)(self._make_start)
 
     def connector(self, tenant: str, action: str) -> str:
         """Give the connector that serves an action type of a tenant."""
@@ -54,9 +67,14 @@ class EngineWorld:
         version = self._deployed.startable(tenant, flow)
         return None if version is None else self.runnable(version)
 
+    @property
+    def any_followed(self) -> bool:
+        """Tell whether any flow starts after another."""
+        return self._deployed.any_followed
+
     def followed(self, tenant: str, flow: str) -> bool:
         """Tell whether a flow starts after that one has ended."""
-        return self._deployed.is_followed(flow) and bool(self._deployed.followers(tenant, flow))
+        return bool(self._deployed.followers(tenant, flow))
 
     @property
     def limits(self) -> LimitReads:
@@ -72,3 +90,9 @@ class EngineWorld:
 
     def _make_runnable(self, version: str) -> Runnable:
         return make_runnable(unpack(self.packed(version)))
+
+    def _make_start(self, version: str, at: int) -> Start:
+        ready = self.runnable(version)
+        trigger = ready.program.triggers[at]
+        watches = isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Chain)
+        return Start(ready, trigger.name, start_keys(ready.program, at), at if watches else STARTS)
