@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
@@ -32,6 +32,9 @@ BEAT_S: Final = 0.02
 ASK_EVERY_S: Final = 0.02
 GROWTH_S: Final = 0.25  # a backlog that grows by less than what comes in in this time is flat
 SETTLE_S: Final = 60.0
+PROBE_S: Final = 6.0
+HOLD_S: Final = 30.0
+TINY: Final = (500, 0.6)  # events a second, seconds; kept up with or not
 QUESTION: Final = Question("select count(*) as n from events")
 
 
@@ -133,26 +136,21 @@ def hold(source: Source, answers: Answers, roles: Roles, rate: int, seconds: flo
 def measure(options: Options) -> dict[str, Any]:
     """Raise the rate until the backlog grows, then hold the last flat one."""
     size = workload.TINY if options.tiny else workload.FULL
-    probe_s, hold_s = (0.6, 0.6) if options.tiny else (6.0, 30.0)
-    rates = (500,) if options.tiny else RATES
     with scratch() as folder, Home(Path(folder), size) as home:
         home.deploy(workload.rare_flows(size, 0.01))
         block = home.encode(workload.draw(size, 1_000 if options.tiny else 100_000, options.seed))
         with running(home.path, "engine", "projector") as roles, Answers(home.path).on() as answers:
             roles.wait_idle("projector", INGRESS_FILE, home.seq())
             source = Source(home, block, len(block))
-            flat = list(_flat(source, answers, roles, rates, probe_s))
-            held = next((one for one in _downwards(source, answers, roles, flat, hold_s)), None)
+            held = hold(source, answers, roles, *TINY) if options.tiny else _highest(source, answers, roles)
             peak_mb = max(roles.peak_mb("engine"), roles.peak_mb("projector"))
-    if held is None:
-        raise RuntimeError(f"the backlog grows at {rates[0]} events/s already")
     return {
         "freshness_p99_ms": round(quantile(held.freshness_ms, 0.99), 1),
         "events_per_s": held.rate,
         "p50_ms": round(quantile(held.freshness_ms, 0.5), 1),
         "p99_ms": round(quantile(held.freshness_ms, 0.99), 1),
         "backlog_growth_s": significant(held.growth_s),
-        "held_s": hold_s,
+        "held_s": TINY[1] if options.tiny else HOLD_S,
         "peak_mb": round(peak_mb),
         "spread": {"freshness_ms": Spread(tuple(held.freshness_ms)).line()},
     }
@@ -165,20 +163,14 @@ def main() -> None:
     finish("views", options, {"flows": size.flows, "tenants": size.tenants, "share": 0.01, "homes": 1}, measure(options))
 
 
-def _flat(source: Source, answers: Answers, roles: Roles, rates: tuple[int, ...], seconds: float) -> Iterator[int]:
-    """Give the rates that the views keep up with, up to the first that they do not."""
-    for rate in rates:
-        if not hold(source, answers, roles, rate, seconds).flat:
-            return
-        yield rate
-
-
-def _downwards(source: Source, answers: Answers, roles: Roles, rates: list[int], seconds: float) -> Iterator[Held]:
-    """Give what stays flat when it is held long, the highest rate first."""
-    for rate in reversed(rates):
-        held = hold(source, answers, roles, rate, seconds)
+def _highest(source: Source, answers: Answers, roles: Roles) -> Held:
+    """Raise the rate up to the first that the views do not keep up with, then hold what was flat, the highest rate first."""
+    flat = takewhile(lambda rate: hold(source, answers, roles, rate, PROBE_S).flat, RATES)
+    for rate in reversed(list(flat)):
+        held = hold(source, answers, roles, rate, HOLD_S)
         if held.flat:
-            yield held
+            return held
+    raise RuntimeError(f"the backlog grows at {RATES[0]} events/s already")
 
 
 def _sent_by(sent: list[tuple[float, int]], at_s: float) -> int:
