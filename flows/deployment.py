@@ -137,6 +137,7 @@ def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str |
     """Put definitions in force. Raises InvalidFlow where they have an error; then nothing is written."""
     if not definitions.ok:
         raise InvalidFlow(definitions.problems)
+    _refuse_partial(definitions)
     with deploying(home):
         known = in_force(home)
         placed, values = _contract_values(known.registry, definitions.contracts)
@@ -166,6 +167,18 @@ def register_contracts(ingress: Ingress, home: Path, contracts: Iterable[EventCo
         if values:
             append_controls(ingress, values)
     return placed
+
+
+def _refuse_partial(definitions: Definitions) -> None:
+    """Refuse what would quietly be in force for all: a part of the executions, or none with effect. Raises InvalidInput."""
+    for flow in definitions.flows:
+        program = flow.program
+        if program.shadow or program.rollout_percent != 100:
+            what = "in shadow" if program.shadow else f"to {program.rollout_percent} %"
+            raise InvalidInput(
+                f"flow '{flow.name}' asks to be rolled out {what}, and this Millrace puts a version in force for all or for nobody; "
+                "take 'rollout' out, or deploy it for one tenant with --tenant"
+            )
 
 
 @contextmanager

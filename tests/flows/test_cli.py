@@ -128,6 +128,18 @@ def test_deploy_refuses_everything_if_anything_is_wrong(tmp_path: Path) -> None:
     assert in_force(tmp_path / "home").values == {}
 
 
+def test_deploy_refuses_a_rollout_that_would_be_for_all(tmp_path: Path) -> None:
+    file = tmp_path / "partial.yaml"
+    contract = "event: job.made\nfields: {job: {id: string}}\n---\n"
+    text = contract + "flow: jobs\ntrigger: {event: job.made}\nROLLOUT\nsteps: [{action: work}]\n"
+    for rollout in ("rollout: {percent: 25, by: job.id}", "rollout: {shadow: true}"):
+        file.write_text(text.replace("ROLLOUT", rollout))
+        refused = millrace("deploy", str(file), home=tmp_path / "home")
+        assert refused.exit_code == 2
+        assert "take 'rollout' out, or deploy it for one tenant" in refused.stderr
+        assert in_force(tmp_path / "home").values == {}
+
+
 def test_deploy_writes_contracts_and_flows_once(tmp_path: Path) -> None:
     first = answered("deploy", *FLOWS, home=tmp_path)
     assert {flow["change"] for flow in first["flows"]} == {"new"}
