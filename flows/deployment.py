@@ -176,7 +176,7 @@ def _refuse_partial(definitions: Definitions) -> None:
         if program.shadow or program.rollout_percent != 100:
             what = "in shadow" if program.shadow else f"to {program.rollout_percent} %"
             raise InvalidInput(
-                f"flow '{flow.name}' asks to be rolled out {what}, and this Millrace puts a version in force for all or for nobody; "
+                f"flow '{flow.name}' asks to be rolled out {what}, and this Millrace puts versions in force for all or nobody; "
                 "take 'rollout' out, or deploy it for one tenant with --tenant"
             )
 
