@@ -116,7 +116,8 @@ def _settle_done(run: Run, sent: Sent, data: Json) -> None:
     want = step.result if isinstance(step, Act | Call) else None
     try:
         settle(run, sent, {step.name: data if want is None else read_json(data, want)})
-    except ExpressionError:
+    except ExpressionError as error:
+        run.note("failed", step.name, "", {"code": "invalid_result", "message": f"the result: {error.message}"})
         keep_unknown(run, sent)
 
 

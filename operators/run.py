@@ -193,7 +193,8 @@ class Run(msgspec.Struct):
     def park(self, due_us: int, kind: ParkedKind, about: int | None = None) -> int:
         """Let the current token wait; beyond the execution's timeout it waits only that long."""
         if due_us > self.deadline_us:
-            due_us, kind = self.deadline_us, "deadline" if kind == "delay" else kind
+            due_us = max(self.deadline_us, self.now_us)  # an outcome may come when that is over
+            kind = "deadline" if kind == "delay" else kind
         parked = Parked(self.token, self.step, due_us, kind, self.frame, about)
         self.parked[self.token] = parked
         self.timers_set.append(parked)

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from schemas.expression.types import STRING, TIMESTAMP, Type
-from tests.operators.executions import HOUR, NOW, World, act, asked, runnable
+from schemas.program import Compensation
+from tests.operators.executions import HOUR, NOW, World, act, asked, data, delay, runnable
 
 RESULT = Type(
     "record",
@@ -121,3 +122,24 @@ def test_times_stay_times() -> None:
     world = World(runnable(asked("stock", 1, result=Type("record", fields=(("at", TIMESTAMP),))), act("use"))).start()
     world.answer("stock", {"at": "2026-01-01T00:00:00Z"})
     assert world.details("completed")[0] == {"at": NOW}
+
+
+def test_behind_an_outcome_that_came_after_the_time_of_the_execution_nothing_waits_for_a_time_that_has_passed() -> None:
+    world = World(runnable(asked("stock", 1), delay("1h", 2), act("use"), timeout_us=HOUR)).start()
+    world.now_us = NOW + 2 * HOUR  # under the event clock an awaited result has no deadline
+    assert world.answer("stock", {"id": "R-1"})
+    assert [due_us for due_us, _ in world.timers] == [NOW + 2 * HOUR]
+    world.at(2 * HOUR)
+    assert (world.status, world.details("failed")[-1]["code"]) == ("failed", "timeout")
+    times = [one.at for advanced in world.all for one in advanced.transitions]
+    assert times == sorted(times)
+
+
+def test_the_history_says_why_a_closing_waits_when_a_late_outcome_cannot_be_read() -> None:
+    world = _flow(result=RESULT, compensate=Compensation("release", data(USE))).start()
+    world.at(9 * HOUR)
+    assert (world.status, world.details("failed")[-1]["code"]) == ("closing", "timeout")
+    assert world.answer("stock", None)
+    assert (world.status, world.details("failed")[-1]["code"]) == ("closing", "invalid_result")
+    assert world.order("resume", "stock", outcome="not_done")
+    assert world.status == "failed"
