@@ -102,7 +102,10 @@ def give(pending: Pending, one: Input) -> None:
     row = _row_of(pending, record.execution)
     live = None if row is None else live_of(pending, row)
     if live is None or live.state is None or live.tenant != record.tenant:
-        return  # it has ended; results of commands that nobody waits for are history only
+        if not isinstance(record, Result):  # results of commands that nobody waits for are history only
+            why = f"no execution {record.execution[:64]} of {record.tenant!r} is alive: it has ended, or is another tenant's"
+            _refuse(pending, one, record.refused if isinstance(record, Decision) and record.refused else "not-alive", why)
+        return
     if isinstance(record, OperatorCommand) and record.command == "migrate":
         _migrate(pending, live, record, one.now_us)
         return
@@ -196,7 +199,7 @@ def _refuse(pending: Pending, one: Input, reason: str, detail: str) -> None:
     source, topic, partition, position = one.position
     pending.said.dead.append(
         DeadLetter(
-            kind="command",
+            kind="decision" if isinstance(one.record, Decision) else "command",
             tenant=one.record.tenant,
             source=source,
             topic=topic,

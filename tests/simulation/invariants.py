@@ -73,7 +73,7 @@ class Verdict:
             if placed.data in self.scenario.spoilt:
                 spoilt[placed[:3]] = placed
         for letter in self.read.letters:
-            if letter["kind"] == "hops":
+            if letter["kind"] == "hops" or letter["reason"] == "not-alive":
                 continue
             at = (letter["topic"], letter["partition"], letter["position"])
             assert at not in self.letters, f"two dead letters for {at}: {letter} and {self.letters[at]}"
