@@ -68,7 +68,7 @@ def _tell(run: Run, step: Approve, ballot: Ballot, what: str, data: dict[str, Js
     if "until" in data:
         data = data | {"until": print_timestamp(data["until"])}
     to = (f"approval.{what}", APPROVAL_EVENTS)
-    run.events.append(event_of(run, identity, to, run.hex_id, {"approval": about | data}, internal=True))
+    run.events = (*run.events, event_of(run, identity, to, run.hex_id, {"approval": about | data}, internal=True))
 
 
 def _notices(step: Approve) -> list[tuple[int, str]]:

@@ -5,6 +5,7 @@ Reads: an Advanced. Emits: changes of the turn in flight. State: the turn's own.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from heapq import heappush
 
 from operators.advance import Advanced, Moment, meet, retract
@@ -102,7 +103,7 @@ def _index(pending: Pending, kind: str) -> tuple[Changes, list[Timer]] | None:
     return pending.deadlines, pending.passing
 
 
-def _book_events(pending: Pending, live: Live, events: list[Emitted], now_us: int) -> None:
+def _book_events(pending: Pending, live: Live, events: Iterable[Emitted], now_us: int) -> None:
     for event in events:
         if event.hops > HOPS_MAX:
             pending.said.dead.append(event_too_many_hops(live.tenant, event, now_us))
@@ -117,7 +118,7 @@ def _book_end(pending: Pending, live: Live, ended: Ended, now_us: int) -> None:
         _book_events(pending, live, [flow_ended(live, ended, now_us)], now_us)
 
 
-def _open(pending: Pending, live: Live, opened: list[Waiting], now_us: int) -> None:
+def _open(pending: Pending, live: Live, opened: Sequence[Waiting], now_us: int) -> None:
     """Open waits: later rows of this turn may meet them; then ask what came before, where they look back."""
     waits = [Wait(one.key, live.row, one.token, one.kind == "retract") for one in opened]
     for wait in waits:

@@ -20,7 +20,7 @@ def call_flow(step: Call) -> StepFunction:
         given = inputs(run.env)
         occurrence = run.occurrence(step.name)
         number = call_token(run.step, occurrence)
-        run.calls.append(Called(step.flow, step.version, given, number, step.name, occurrence, step.awaited))
+        run.calls = (*run.calls, Called(step.flow, step.version, given, number, step.name, occurrence, step.awaited))
         run.note("called", step.name, "call", {"flow": step.flow, "occurrence": occurrence})
         if not step.awaited:
             return step.next

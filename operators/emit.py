@@ -192,9 +192,13 @@ def waits_of(live: Live) -> tuple[str | None, int | None]:
         return None, None
     if state.rest is not None and state.rest.queued is not None:
         return f"{LIMIT}{state.rest.queued.limit}", state.started_us + live.runnable.program.timeout_us
-    waits = (parked for parked in state.parked if parked.kind != "notice")
-    first: Parked | None = min(waits, key=lambda parked: (parked.due_us, parked.token), default=None)
+    waits = [parked for parked in state.parked if parked.kind != "notice"]
+    first: Parked | None = waits[0] if len(waits) == 1 else min(waits, key=_soonest, default=None)
     return (None, None) if first is None else (live.runnable.program.steps[first.step].name, first.due_us)
+
+
+def _soonest(parked: Parked) -> tuple[int, int]:
+    return parked.due_us, parked.token
 
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

@@ -19,7 +19,7 @@ def emit_event(step: Emit) -> StepFunction:
         said = data(run.env)
         subject = None if key is None else text_of(key_text(key(run.env)), step.name, "key")
         identity = action_id(run.id, step.name, run.occurrence(step.name)).hex()
-        run.events.append(event_of(run, identity, (step.event, step.topic), subject, said))
+        run.events = (*run.events, event_of(run, identity, (step.event, step.topic), subject, said))
         run.note("emitted", step.name, "emit", {"event": identity, "type": step.event})
         return step.next
 

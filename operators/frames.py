@@ -92,7 +92,7 @@ def call_token(step: int, occurrence: int) -> int:
 
 def _drop_call(run: Run, parked: Parked) -> None:
     number = call_token(parked.step, parked.about or 0)
-    called = [one for one in run.calls if one.token != number]
+    called = tuple(one for one in run.calls if one.token != number)
     if len(called) < len(run.calls):  # by this very input: it has not begun
         run.calls = called
         return
@@ -128,7 +128,7 @@ def withdraw(run: Run, sent: Sent) -> Sent:
         return sent
     step = run.runnable.program.steps[sent.step]
     if isinstance(step, Call):
-        run.abandoned.append(Abandoned(call_token(sent.step, sent.occurrence), step.name, sent.occurrence))
+        run.abandoned = (*run.abandoned, Abandoned(call_token(sent.step, sent.occurrence), step.name, sent.occurrence))
     elif isinstance(step, Act):
-        run.cancels.append(Unwanted(action_id(run.id, step.name, sent.occurrence).hex(), step.action))
+        run.cancels = (*run.cancels, Unwanted(action_id(run.id, step.name, sent.occurrence).hex(), step.action))
     return Sent(sent.step, sent.occurrence, sent.unknown, True, sent.names)

@@ -81,12 +81,12 @@ class Advanced(msgspec.Struct):
     timers_set: list[Parked]
     timers_gone: list[Parked]
     transitions: list[Transition]
-    waits_set: list[Waiting] = []
-    waits_gone: list[tuple[int, int]] = []  # (key, token)
-    events: list[Emitted] = []
-    calls: list[Called] = []
-    cancels: list[Unwanted] = []
-    abandoned: list[Abandoned] = []
+    waits_set: tuple[Waiting, ...] = ()
+    waits_gone: tuple[tuple[int, int], ...] = ()  # (key, token)
+    events: tuple[Emitted, ...] = ()
+    calls: tuple[Called, ...] = ()
+    cancels: tuple[Unwanted, ...] = ()
+    abandoned: tuple[Abandoned, ...] = ()
     ended: Ended | None = None
     begun: Cause | None = None  # a watch has begun to run now: by this cause
 
@@ -134,12 +134,12 @@ class Run(msgspec.Struct):
     timers_set: list[Parked] = []
     timers_gone: list[Parked] = []
     transitions: list[Transition] = []
-    waits_set: list[Waiting] = []
-    waits_gone: list[tuple[int, int]] = []
-    events: list[Emitted] = []
-    calls: list[Called] = []
-    cancels: list[Unwanted] = []
-    abandoned: list[Abandoned] = []
+    waits_set: tuple[Waiting, ...] = ()  # from here on: what few inputs do, so no list is made for it
+    waits_gone: tuple[tuple[int, int], ...] = ()
+    events: tuple[Emitted, ...] = ()
+    calls: tuple[Called, ...] = ()
+    cancels: tuple[Unwanted, ...] = ()
+    abandoned: tuple[Abandoned, ...] = ()
     ended: Ended | None = None
     begun: Cause | None = None
 
@@ -177,6 +177,9 @@ class Run(msgspec.Struct):
         if frame == self.frame:
             return
         self.frame = frame
+        if frame == ROOT:
+            self.names, self.env = None, self.root
+            return
         layers = []
         while frame != ROOT:
             found = self.frames[frame]
@@ -217,11 +220,11 @@ class Run(msgspec.Struct):
 
     def end_wait(self, key: int, token: int) -> None:
         """Take a wait away; one that was opened by this very input was never there."""
-        opened = [one for one in self.waits_set if one.token != token]
+        opened = tuple(one for one in self.waits_set if one.token != token)
         if len(opened) < len(self.waits_set):
             self.waits_set = opened
         else:
-            self.waits_gone.append((key, token))
+            self.waits_gone = (*self.waits_gone, (key, token))
 
     def push(self, token: int, frame: int, step: int) -> None:
         """Let a token go on before those that wait for their turn already."""

@@ -41,7 +41,7 @@ def wait_for(step: Wait) -> StepFunction:
         due_us = run.now_us + length
         if key is not None:
             since_us = run.now_us - step.look_back_us
-            run.waits_set.append(Waiting(key, run.token, of.event, step.look_back_us, since_us))
+            run.waits_set = (*run.waits_set, Waiting(key, run.token, of.event, step.look_back_us, since_us))
         run.note("entered", step.name, "wait", due_us)
         return run.park(due_us, "deadline", key)
 

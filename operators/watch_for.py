@@ -54,7 +54,7 @@ def _watch(run: Run, watch: Watch) -> Advanced:
     key = of.key(run.tenant, run.cause.correlationid, run.root)
     if key is not None:
         back_us = _look_back_us(run, watch)
-        run.waits_set.append(Waiting(key, TOKEN, of.event, back_us, run.now_us - back_us, "watch"))
+        run.waits_set = (*run.waits_set, Waiting(key, TOKEN, of.event, back_us, run.now_us - back_us, "watch"))
     run.timers_set.append(timer_of(TOKEN, watch.due_us))
     run.more().watch = Watch(watch.trigger, key, watch.time_us, watch.due_us, watch.reached, watch.last_us)
     run.status = "watching"
@@ -128,7 +128,7 @@ def hide(run: Run, hidden: Hidden) -> None:
     run.timers_set.append(timer_of(hidden.token, hidden.until_us))
     if hidden.key is not None:
         event = _awaited(run, hidden.trigger, 0).event
-        run.waits_set.append(Waiting(hidden.key, hidden.token, event, kind="retract"))
+        run.waits_set = (*run.waits_set, Waiting(hidden.key, hidden.token, event, kind="retract"))
 
 
 def disproves(run: Run, hidden: Hidden, event: MetEvent) -> bool:

@@ -72,7 +72,7 @@ def test_a_call_that_does_not_end_well_is_an_error(ended: Ended, code: str) -> N
 def test_a_call_that_takes_too_long_is_abandoned() -> None:
     world = World(runnable(_call(timeout_us=HOUR, on_error="continue"), wait("paid"))).start().at(HOUR)
     token = world.all[0].calls[0].token
-    assert world.all[-1].abandoned == [Abandoned(token, "child", 0)]
+    assert world.all[-1].abandoned == (Abandoned(token, "child", 0),)
     assert world.ended(token, Ended("cancelled"))
     assert world.status == "waiting"
 
@@ -88,7 +88,7 @@ def test_closing_waits_for_the_end_of_a_called_flow_and_undoes_it() -> None:
     world = World(runnable(*steps)).start()
     token = world.all[0].calls[0].token
     world.answer("stock", None, "failed")
-    assert (world.status, world.all[-1].abandoned) == ("closing", [Abandoned(token, "child", 0)])
+    assert (world.status, world.all[-1].abandoned) == ("closing", (Abandoned(token, "child", 0),))
     world.ended(token, Ended("completed", {"invoice": "I-1"}))
     assert world.commands[-1].data == {"id": "I-1"}
 
@@ -101,7 +101,7 @@ def test_a_call_torn_down_by_the_input_that_made_it_never_begins() -> None:
         Join("race", 2, END, need=1),
     )
     world = World(runnable(*steps)).start()
-    assert world.all[0].calls == []
+    assert world.all[0].calls == ()
     assert world.status == "completed"
 
 
