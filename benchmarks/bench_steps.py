@@ -25,7 +25,7 @@ TINY_EXECUTIONS: Final = 500
 PEER_WORKFLOWS: Final = 1_000
 BLOCK: Final = 5_000  # so many orders are placed before the first of them is paid
 COMMANDS_EACH: Final = 2
-FULL: Final = Size(flows=100, tenants=100, types=2)
+FULL: Final = Size(flows=500, tenants=500, types=2)
 TINY: Final = Size(flows=5, tenants=5, types=2)
 
 
