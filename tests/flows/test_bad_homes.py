@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +18,17 @@ import apsw
 import duckdb
 import pytest
 
+from flows.roles.projector import build_projector
+from infra.clock import SystemClock
 from schemas.topics import INGRESS_FILE, dispatcher_file, engine_file
+from sinks.projection.projector import ProjectorSettings
 from sinks.projection.query_socket import FILE as VIEWS
+from sinks.projection.views_file import ViewsFile
 from tests.flows.driving import DEADLINE_S, ROOT, command, deployed, process, sent, thing, value
 
 SMALL_FILES: Final = ("sh", "-c", 'ulimit -f 1000 && exec "$@"', "sh")  # no file may be over 500 KiB: then a write is refused
+ROLES: Final = ("server", "engine", "dispatcher", "projector")
+FILES: Final = (INGRESS_FILE, engine_file(0), dispatcher_file(0), VIEWS)  # what each role writes
 MANY: Final = [thing(str(number), extra="x" * 400) for number in range(1_000)]
 
 
@@ -109,13 +117,16 @@ def test_a_read_only_disk_is_refused_by_what_writes_and_goes_on_when_it_is_mende
             ["send", "--topic", "lab.events", events],
             ["deploy", flow],
             ["connectors", "set", "*", "file"],
-            ["up", "--until-idle"],
             ["run", "engine"],
         ):
-            said = process(*arguments, home=home, code=1).stderr
+            run = process if "run" in arguments else command
+            said = run(*arguments, home=home, code=1).stderr
             assert "writable" in said, arguments
             assert "Traceback" not in said
-        assert "cannot make the home" in process("up", home=small_disk / "new", code=1).stderr
+        said = process("up", "--until-idle", home=home, code=1).stderr
+        assert "writable" in said
+        assert "Traceback" not in said
+        assert "cannot make the home" in command("up", home=small_disk / "new", code=1).stderr
     finally:
         _remount(small_disk, "rw")
     sent(home, *MANY)
@@ -144,9 +155,12 @@ def test_a_second_of_every_role_is_refused_and_the_first_goes_on(tmp_path: Path)
             while not all((home / name).exists() for name in ("query.sock", "ingress.sock", "engine-0.db.lock")):
                 assert time.monotonic() < deadline, "up did not start"
                 time.sleep(0.05)
-            assert f"process {first.pid} " in process("up", home=home, code=1).stderr
-            for role in ("server", "engine", "dispatcher", "projector"):
-                said = process("run", role, home=home, code=1).stderr
+            with ThreadPoolExecutor(5) as side_by_side:
+                up = side_by_side.submit(process, "up", home=home, code=1)
+                seconds = {role: side_by_side.submit(process, "run", role, home=home, code=1) for role in ROLES}
+            assert f"process {first.pid} " in up.result().stderr
+            for role, second in seconds.items():
+                said = second.result().stderr
                 assert any(word in said for word in ("writes this file", "has it open")), role
                 assert "Traceback" not in said
             sent(home, *MANY)
@@ -169,12 +183,14 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_file_of_a_newer_version_is_refused_and_nothing_is_lost(worked: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(worked, home)
-    for file in (INGRESS_FILE, engine_file(0), dispatcher_file(0), VIEWS):
+    for role, file in zip(ROLES, FILES, strict=True):
         format_before = _set_format(home / file, 99)
-        said = process("up", "--until-idle", home=home, code=1).stderr
-        assert f"{file}: written in format 99" in said
-        assert "upgrade" in said
-        assert "Traceback" not in said
+        starts = [["run", role], *([["up", "--until-idle"]] if file == VIEWS else [])]
+        for start in starts:
+            said = process(*start, home=home, code=1).stderr
+            assert f"{file}: written in format 99" in said
+            assert "upgrade" in said
+            assert "Traceback" not in said
         assert "written in format 99" in "".join(command("doctor", home=home, code=1))
         _set_format(home / file, format_before)
     process("up", "--until-idle", home=home)
@@ -191,12 +207,19 @@ def test_how_old_the_views_are_is_said_once(worked: Path) -> None:
 def test_doctor_names_every_file_of_a_newer_version(worked: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(worked, home)
-    files = (INGRESS_FILE, engine_file(0), dispatcher_file(0), VIEWS)
-    for file in files:
+    for file in FILES:
         _set_format(home / file, 99)
     wrong = {one["what"]: one["detail"] for one in value("doctor", home=home, code=1) if one["level"] == "wrong"}
-    assert {*files[:3], "views"} <= set(wrong)
-    assert all("written in format 99" in wrong[what] for what in (*files[:3], "views"))
+    assert {*FILES[:3], "views"} <= set(wrong)
+    assert all("written in format 99" in wrong[what] for what in (*FILES[:3], "views"))
+
+
+def _project(home: Path) -> None:
+    """Bring the views up to date."""
+    with closing(ViewsFile(home / VIEWS)) as file:
+        projector = build_projector(home, file, ProjectorSettings(), SystemClock())
+        while projector.step():
+            pass
 
 
 def _set_format(path: Path, number: int) -> int:
@@ -221,7 +244,7 @@ def test_views_that_were_left_half_made_are_made_anew_and_broken_ones_say_what_t
     for left in (b"", whole[:5_000]):
         (home / VIEWS).write_bytes(left)
         assert "nothing has been projected" in command("query", "select 1", home=home, code=2).stderr
-        process("up", "--until-idle", home=home)
+        _project(home)
         assert value("query", "select count(*) as n from executions", home=home) == [{"n": 3}]
     (home / VIEWS).write_bytes(b"\xff" * len(whole))
     assert "move" in process("up", "--until-idle", home=home, code=1).stderr
