@@ -27,11 +27,13 @@ from schemas.json_route import event_types, tenant_of
 from schemas.ports import Chunk, Slot
 from schemas.records import RECORD_BYTES_MAX
 from schemas.registry import Registry
+from schemas.topics import is_engine_file
 from schemas.values import check_texts
 
 __all__ = ["BadRow", "DecodeRules", "Decoded", "EventFrame", "decode", "key_rows", "select_keys"]
 
 Rows = NDArray[np.int64]
+EVERYBODY: Final = "*"  # the tenant of what a schedule for all starts
 JSON_START: Final = b"{"
 BLANKS: Final = b" \t\r\n"
 
@@ -86,6 +88,7 @@ class _Turn:
         self._starts = np.cumsum(counts) - counts
         self.appended_us = np.repeat(np.array([chunk.appended_us for chunk in chunks], dtype=np.int64), counts)
         self._bad: dict[int, tuple[str, str, str | None]] = {}
+        self.ours = np.repeat(np.array([is_engine_file(chunk.source) for chunk in chunks], dtype=np.bool_), counts)
 
     def set_aside(self, row: int, reason: str, detail: str, tenant: str | None) -> None:
         """Note a bad record; the first reason counts."""
@@ -196,13 +199,23 @@ def _checked(part: _Part, turn: _Turn, rules: DecodeRules) -> _Part:
     frame = filled(part.frame, turn.appended_us[part.frame.get_column(ROW).to_numpy()], contract.event, rules)
     if contract.time:
         frame = frame.with_columns(_time_from_data(contract))
-    if not part.checks.are_fine(frame):
-        fails = part.checks.failing(frame)
+    judged = _named(frame, turn)
+    if not part.checks.are_fine(judged):
+        fails = part.checks.failing(judged)
         _note_failed(frame.filter(fails), part.checks, turn)
         frame = frame.filter(~fails)
     if part.parse and holds_any(contract.data):
         frame = _with_readable_texts(frame, contract.data, turn)
     return part._replace(frame=frame)
+
+
+def _named(frame: pl.DataFrame, turn: _Turn) -> pl.DataFrame:
+    """Give the rows as they are judged: what a run for all tenants says itself may be of all; nobody else's record may."""
+    ours = turn.ours[frame.get_column(ROW).to_numpy()]
+    if not ours.any():
+        return frame
+    tenant = pl.when(pl.Series(ours) & (pl.col("tenant") == EVERYBODY)).then(pl.lit("all")).otherwise(pl.col("tenant"))
+    return frame.with_columns(tenant=tenant)
 
 
 def _time_from_data(contract: EventContract) -> pl.Expr:

@@ -28,6 +28,11 @@ def engine_file(engine: int) -> str:
     return f"engine-{engine}.db"
 
 
+def is_engine_file(source: str) -> bool:
+    """Tell whether a file is written by an engine: what stands in it was said by executions."""
+    return source.startswith("engine-")
+
+
 def dispatcher_file(partition: int) -> str:
     """Name the file that the owner of action partition p writes."""
     return f"dispatcher-{partition}.db"

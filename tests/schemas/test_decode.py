@@ -383,3 +383,13 @@ def test_whether_a_time_is_too_far_ahead_does_not_depend_on_when_it_is_read() ->
         decoded = run(registry_of(PLACED), text(time="2026-09-22T14:13:21Z"), text(id="e2"), rules=DecodeRules(now_us))
         assert [bad.reason for bad in decoded.bad] == ["bad-time"]
         assert decoded.frames[0].frame.height == 1
+
+
+def test_what_a_run_for_all_tenants_says_itself_is_of_all() -> None:
+    own = Chunk("engine-0.db", "orders.events", 0, 0, NOW - 7, [text(tenant="*"), text(tenant="-"), text(tenant="acme")])
+    decoded = decode([chunk(text(tenant="*")), own], registry_of(PLACED), DecodeRules(NOW))
+    assert [frame.frame.get_column("tenant").to_list() for frame in decoded.frames] == [["*", "acme"]]
+    assert [(bad.slot.source, bad.position, bad.reason) for bad in decoded.bad] == [
+        ("ingress.db", 0, "bad-name"),
+        ("engine-0.db", 1, "bad-name"),
+    ]
