@@ -295,11 +295,11 @@ class Machine:
         found = []
         connection = open_reader(self.home / ENGINE_FILE)
         try:
-            due_us = value(connection, "select min(due_us) from timers")
+            due = [value(connection, f"select min(due_us) from {table}") for table in ("timers", "deadlines")]
         finally:
             connection.close()
-        if due_us is not None and self.options.clock == "wall":
-            found.append(int(due_us))
+        if self.options.clock == "wall":
+            found += [int(one) for one in due if one is not None]
         sending = self.dispatcher.next_due_us() if self.dispatcher is not None else None
         if sending is not None:
             found.append(sending)

@@ -11,7 +11,8 @@ import pytest
 from tests.simulation.__main__ import report, say
 from tests.simulation.columns_met import missing
 from tests.simulation.many import run_many
-from tests.simulation.run import SeedFailed, run_seed
+from tests.simulation.run import SeedFailed
+from tests.simulation.seeds import run_any
 
 BUDGET_S = float(os.environ.get("MILLRACE_SIMULATION_S", "240"))
 
@@ -29,12 +30,13 @@ def test_no_seed_loses_doubles_or_strands_anything(seed: int, capsys: pytest.Cap
         assert not missing(outcome.coverage), f"never met: {', '.join(missing(outcome.coverage))}"
 
 
-def test_a_seed_repeats_itself() -> None:
+@pytest.mark.parametrize(("number", "family"), [(10, "seeds"), (11, "stories")])
+def test_a_seed_repeats_itself(number: int, family: str) -> None:
     first, again = Counter[str](), Counter[str]()
-    run_seed(11, first)
-    run_seed(11, again)
+    run_any(number, first)
+    run_any(number, again)
     assert first == again
-    assert first["seeds"] == 1
+    assert first[family] == 1
 
 
 def test_a_failing_seed_names_the_command_that_repeats_it() -> None:
