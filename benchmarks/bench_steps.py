@@ -117,6 +117,8 @@ def figures(options: Options, size: Size, count: int) -> dict[str, Any]:
     return {
         "executions_per_s": significant(rate.median),
         "times_dbos": significant(rate.median / peer["workflows_per_s"]) if peer else None,
+        "p50_ms": None,
+        "p99_ms": None,
         "peak_mb": round(peak_mb),
         "spread": {"executions_per_s": rate.line()},
         "peers": {f"dbos_{name}": significant(value) for name, value in peer.items() if value is not None},

@@ -21,6 +21,7 @@ KEYS = {
     "deploy": ("effective_ms", "missed", "doubled"),
     "compile": ("check_s", "one_ms"),
     "fairness": ("quiet_p99_ratio", "alone_p99_ms"),
+    "steps": ("executions_per_s", "times_dbos"),
     "schedules": ("error_p99_ms", "preview_ms"),
     "windows": ("events_per_s", "engine_events_per_s", "times_bytewax_windows"),
 }
