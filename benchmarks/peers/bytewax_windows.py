@@ -37,9 +37,7 @@ def measure(items: Sequence[Item]) -> float:
     flow = Dataflow("windows")
     found: list[Any] = []
     stream = op.input("in", flow, TestingSource(items, batch_size=BATCH))
-    clock: win.EventClock[tuple[datetime, float]] = win.EventClock(
-        lambda value: value[0], wait_for_system_duration=timedelta(0)
-    )
+    clock: win.EventClock[tuple[datetime, float]] = win.EventClock(lambda value: value[0], wait_for_system_duration=timedelta(0))
     windower = win.SlidingWindower(length=HOUR, offset=HOUR / 2, align_to=datetime(2026, 1, 1, tzinfo=UTC))
 
     def add(state: tuple[int, float], value: tuple[datetime, float]) -> tuple[int, float]:
