@@ -73,7 +73,7 @@ class Load:
 def threshold(load: Load, flow: int) -> tuple[int, int | None]:
     """Give the least count of a flow, and its least sum: about one event in a hundred brings some window over some threshold."""
     step = flow // load.tenants
-    return 19 + step % 8, 1_500 + 50 * step if flow % 2 else None
+    return 21 + step % 8, 1_500 + 50 * step if flow % 2 else None
 
 
 def tenant_of(load: Load, key: int) -> str:
@@ -139,13 +139,12 @@ class Feed:
         }
         return pl.DataFrame(columns, schema_overrides=SCHEMA)
 
-    def rows(self, count: int) -> Iterator[dict[str, Any]]:
-        """Give the next events as records; the last one is alone with its key, and heavy enough to start a flow with the next."""
-        frame = self.frame(count)
-        now_us = time.time_ns() // 1000
-        for at, row in enumerate(frame.iter_rows(named=True)):
+    def rows(self, count: int, first_us: int) -> Iterator[dict[str, Any]]:
+        """Give the next events as records; `first_us` is the time of the very first of all."""
+        for row in self.frame(count).iter_rows(named=True):
             names = ("id", "source", "type", "tenant", "data")
-            yield {**{name: row[name] for name in names}, "subject": None, "time": now_us - (count - at) * self._load.apart_us}
+            time_us = first_us + row["time"] - FIRST_US
+            yield {**{name: row[name] for name in names}, "subject": None, "time": time_us}
 
 
 def operator(load: Load, options: Options) -> tuple[Spread, int]:
@@ -174,15 +173,18 @@ def engine(load: Load, options: Options) -> tuple[Spread, float]:
     with scratch() as folder, Home(Path(folder), workload.TINY, contracts=[CONTRACT]) as home:
         home.deploy_documents([{"action": "hold", "params": {"customer": "string"}}, *documents(load)])
         feed = Feed(load, options.seed)
+        filling = load.filling // load.engine_events + 1  # runs that only fill the windows
+        all_us = (filling + options.runs) * load.engine_events * load.apart_us
+        first_us = time.time_ns() // 1000 - all_us
         rates = []
         with running(home.path, "engine") as roles:
             commands = Commands(home.path)
             roles.wait_idle("engine", INGRESS_FILE, home.seq())
-            for run in range(options.runs + 1):
-                frames = home.encode_rows(feed.rows(load.engine_events))
+            for run in range(filling + options.runs):
+                frames = home.encode_rows(feed.rows(load.engine_events, first_us))
                 started_s = home.append(frames)
                 roles.wait_idle("engine", INGRESS_FILE, home.seq())
-                if run:
+                if run >= filling:
                     rates.append(load.engine_events / (time.monotonic() - started_s))
             wait_commands(roles, commands, 1)
             peak_mb = roles.peak_mb("engine")

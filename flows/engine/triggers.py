@@ -20,6 +20,7 @@ from flows.engine.progress import bounds
 from flows.engine.sightings import NEVER, Sightings, Verdict
 from flows.engine.work import DecodedWork
 from operators.deployed import Deployed
+from operators.live import shard_of_tenant
 from operators.schedule_book import ScheduleBook, ScheduleKey
 from operators.times import END_OF_TIME
 from operators.window_verdicts import Verdicts
@@ -27,7 +28,7 @@ from operators.windows import Events, Found, Windows
 from schemas.decode import EventFrame
 from schemas.ports import Append, SchedulePlace, StateStore, WindowChanges
 from schemas.records import Late, encode
-from schemas.topics import LATE, is_events, partition_of
+from schemas.topics import LATE, is_events
 
 Ints = npt.NDArray[np.int64]
 OWN: Final = "engine-"  # files of engines: what flows emit
@@ -175,7 +176,7 @@ def late_appends(late: Sequence[Late], partitions: int) -> list[Append]:
     """Give the records of late events, by partition."""
     records: dict[int, list[bytes]] = {}
     for one in late:
-        records.setdefault(partition_of(one.tenant, partitions), []).append(encode(one))
+        records.setdefault(shard_of_tenant(one.tenant) % partitions, []).append(encode(one))
     return [Append(LATE, partition, listed) for partition, listed in sorted(records.items())]
 
 
