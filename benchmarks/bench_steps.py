@@ -113,7 +113,8 @@ def measure(size: Size, count: int, runs: int) -> tuple[Spread, float]:
 def figures(options: Options, size: Size, count: int) -> dict[str, Any]:
     """Measure, and give what the line says."""
     rate, peak_mb = measure(size, count, options.runs)
-    peer = run_peer("dbos_steps_peer", "--workflows", str(20 if options.tiny else PEER_WORKFLOWS)) if options.peers else {}
+    asked = ("--flow", "four", "--workflows", str(20 if options.tiny else PEER_WORKFLOWS))
+    peer = run_peer("dbos_peer", *asked) if options.peers else {}
     return {
         "executions_per_s": significant(rate.median),
         "times_dbos": significant(rate.median / peer["workflows_per_s"]) if peer else None,
