@@ -33,7 +33,7 @@ class Work(NamedTuple):
     """What is to be run."""
 
     flow: str
-    count: int
+    workflows: int
     seed: int
 
 
@@ -87,7 +87,7 @@ def measure_here(url: str, threads: int, work: Work) -> float:
     }
     DBOS(config=config)
     DBOS.launch()
-    events = list(workload.draw(workload.TINY, work.count + WARM_UP, work.seed).rows(workload.TINY))
+    events = list(workload.draw(workload.TINY, work.workflows + WARM_UP, work.seed).rows(workload.TINY))
     run_batch(events[:WARM_UP], work.flow)
     rate = run_batch(events[WARM_UP:], work.flow)
     DBOS.destroy()
@@ -99,7 +99,7 @@ def measure(url: str, work: Work) -> float:
     rates = []
     for threads in THREADS:
         place = ["--url", url.format(threads=threads), "--threads", str(threads)]
-        asked = ["--workflows", str(work.count), "--seed", str(work.seed), "--flow", work.flow]
+        asked = ["--workflows", str(work.workflows), "--seed", str(work.seed), "--flow", work.flow]
         command = [sys.executable, "-m", "benchmarks.peers.dbos_peer", *place, *asked]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
