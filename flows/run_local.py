@@ -15,6 +15,7 @@ from typing import Any
 from flows.local_events import LocalEvent, local_event
 from flows.local_world import END_OF_TIME, LocalWorld
 from operators.advance import Advanced, Moment, Runnable, answer, command, decide, fire, watch
+from operators.after import PARTS, after_env
 from operators.emit import event_record
 from operators.execution import Cause
 from operators.migrate import migrate
@@ -26,8 +27,9 @@ from schemas.expression.bind import bind
 from schemas.expression.rows import compile_row
 from schemas.expression.walk import keys
 from schemas.ids import LIVE, event_key, execution_id
+from schemas.internal import FLOW_ENDED
 from schemas.ports import Chunk
-from schemas.program import Absence, EventTrigger, Manual, Program
+from schemas.program import Absence, After, EventTrigger, Manual, Program, Window
 from schemas.program import Sequence as Chain
 from schemas.records import Decision, History, OperatorCommand, Result
 from schemas.registry import Registry
@@ -138,10 +140,13 @@ class LocalRun(LocalWorld):
         if not program.tenants and any(one.flow == program.flow for one in own):
             return None
         places = range(len(program.triggers))
-        return next((at for at in places if self._holds(program.triggers[at], tenant, frame)), None)
+        return next((at for at in places if self._holds(program, at, tenant, frame)), None)
 
-    def _holds(self, trigger: Any, tenant: str, frame: EventFrame) -> bool:
-        if not isinstance(trigger, EventTrigger) or trigger.event != frame.type:
+    def _holds(self, program: Program, at: int, tenant: str, frame: EventFrame) -> bool:
+        trigger = program.triggers[at]
+        if isinstance(trigger, After):
+            return frame.type == FLOW_ENDED and after_env(trigger, program, _ended(frame)) is not None
+        if not isinstance(trigger, EventTrigger) or trigger.event != frame.type or isinstance(trigger.detail, Window):
             return False
         if trigger.condition is None:
             return True
@@ -156,8 +161,11 @@ class LocalRun(LocalWorld):
         if identity in self.executions:
             return
         cause = Cause(event.met.id, event.met.source, event.met.time_us, event.met.correlationid, event.met.hops)
-        (env,) = key_rows(frame.frame, start_keys(program, at), frame.contract.data)
         trigger = program.triggers[at]
+        if isinstance(trigger, After):
+            env = after_env(trigger, program, _ended(frame)) or {}
+        else:
+            (env,) = key_rows(frame.frame, start_keys(program, at), frame.contract.data)
         one = self._born(event.tenant, identity, runnable, cause)
         if isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Chain):
             self._book(one, watch(self._moment(one, self.now_us), cause, env, at), self.now_us)
@@ -236,3 +244,8 @@ def run_local(records: Iterable[tuple[str, bytes]], programs: Sequence[Program],
             return run
         run.let_time_pass(due, due)
         taken = take_own()
+
+
+def _ended(frame: EventFrame) -> dict[str, Any]:
+    (ended,) = key_rows(frame.frame, PARTS, frame.contract.data)
+    return ended

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from flows.engine.arrivals import arrived_in
+from flows.engine.followers import followers
 from flows.engine.sighted import refused_slots, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
@@ -82,7 +83,9 @@ def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld) -> Join
     found = work.sightings
     seen = sighted(found, deployed, world.runnable, clock)
     candidates.extend(seen)
-    if len(work.matched) > 1 or seen:
+    behind = list(followers(work.decoded.segments, deployed, world, clock)) if deployed.any_followed else []
+    candidates.extend(behind)
+    if len(work.matched) > 1 or seen or behind:
         candidates.sort(key=_place)
     return JoinedWork(
         work.decoded, candidates, work.arrived, found.late, refused_slots(found, world.runnable, work.decoded.now_us)
