@@ -38,13 +38,14 @@ def arrived_in(events: EventFrame, first_row: int, clock: npt.NDArray[Any], shap
             if shape.look_back_us:
                 look_back.add(key)
     rows = [row + first_row for row in frame["row"].to_list()]
-    values = _Values(events, shapes.reads(events.type))
     identities = zip(tenants, frame["source"].to_list(), frame["id"].to_list(), strict=True)
+    names = [event_key(*identity) for identity in identities]
+    values = _Values(events, shapes.reads(events.type), names)
     return Arrived(
         rows,
         clock[rows].tolist(),
         keys,
-        [event_key(*identity) for identity in identities],
+        names,
         tenants,
         frozenset(look_back),
         values.event,
@@ -68,8 +69,9 @@ def _keys_of(events: EventFrame, tenants: Sequence[str], shape: Shape) -> Iterat
 class _Values:
     """The values of one frame, as lists by column, made when the first event of it is met."""
 
-    def __init__(self, events: EventFrame, ways: Sequence[Way]) -> None:
+    def __init__(self, events: EventFrame, ways: Sequence[Way], keys: Sequence[bytes]) -> None:
         self._events = events
+        self._keys = keys  # ids.event_key
         self._ways = ways
 
     def event(self, at: int) -> MetEvent:
@@ -78,16 +80,11 @@ class _Values:
         data: dict[str, Any] = {}
         for way, column in zip(self._ways, self._columns, strict=True):
             put(data, way, column[at])
-        key = event_key(self._tenants[at], source, identity)
-        return MetEvent(identity, source, time_us, correlationid or identity, data, key, hops or 0)
+        return MetEvent(identity, source, time_us, correlationid or identity, data, self._keys[at], hops or 0)
 
     @cached_property
     def _envelope(self) -> list[list[Any]]:
         return [self._events.frame[name].to_list() for name in ENVELOPE]
-
-    @cached_property
-    def _tenants(self) -> list[str]:
-        return self._events.frame["tenant"].to_list()
 
     @cached_property
     def _columns(self) -> list[list[Any]]:
