@@ -24,6 +24,7 @@ from infra.file_reader import FileReader
 from infra.lock import FileLock
 from infra.log_ends import log_ends
 from infra.positions import read_file
+from operators.after import starts_alone
 from schemas.connector_rules import ConnectorRules
 from schemas.contracts import EventContract
 from schemas.errors import BadRecord, InvalidFlow, InvalidInput, MillraceError, StorageFailed
@@ -31,6 +32,7 @@ from schemas.flow.action_types import ActionType, action_type
 from schemas.flow.documents import ActionContract
 from schemas.policy import POLICY_PREFIX, PolicyType, policy_type, read_policy
 from schemas.ports import Clock, Slot
+from schemas.program import After
 from schemas.records import Control, Json, encode
 from schemas.registry import Registry, registered
 from schemas.topics import CONTROL, INGRESS_FILE, engine_file
@@ -170,7 +172,7 @@ def register_contracts(ingress: Ingress, home: Path, contracts: Iterable[EventCo
 
 
 def _refuse_partial(definitions: Definitions) -> None:
-    """Refuse what would quietly be in force for all: a part of the executions, or none with effect. Raises InvalidInput."""
+    """Refuse what the engine would quietly take for more, or never start. Raises InvalidInput."""
     for flow in definitions.flows:
         program = flow.program
         if program.shadow or program.rollout_percent != 100:
@@ -178,6 +180,11 @@ def _refuse_partial(definitions: Definitions) -> None:
             raise InvalidInput(
                 f"flow '{flow.name}' asks to be rolled out {what}, and this Millrace puts versions in force for all or nobody; "
                 "take 'rollout' out, or deploy it for one tenant with --tenant"
+            )
+        if any(isinstance(trigger, After) and not starts_alone(trigger) for trigger in program.triggers):
+            raise InvalidInput(
+                f"flow '{flow.name}' starts after several ends together (join: all, or a window), which this Millrace does not "
+                "count yet; start it after one flow, or with join: any"
             )
 
 

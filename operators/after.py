@@ -1,7 +1,7 @@
 """Triggers on the end of other flows: whether an end fits, and what a start sees of it.
 
 Reads: the data of `flow.ended`. Emits: the environment of a start: `after.<flow>.status`, `.execution`, `.version`, `.output`.
-State: none; an end of each of several flows, and windows over ends, are counted elsewhere.
+State: none. Ends of several flows together and windows over ends start nothing: a deploy refuses them (flows/deployment.py).
 """
 
 from __future__ import annotations

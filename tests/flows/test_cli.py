@@ -140,6 +140,15 @@ def test_deploy_refuses_a_rollout_that_would_be_for_all(tmp_path: Path) -> None:
         assert in_force(tmp_path / "home").values == {}
 
 
+def test_deploy_refuses_what_would_never_start(tmp_path: Path) -> None:
+    catalog = Path(__file__).parents[2] / "flows" / "catalog"
+    files = [str(catalog / f"{name}.yaml") for name in ("contracts", "month_end", "month_report")]
+    refused = millrace("deploy", *files, home=tmp_path / "home")
+    assert refused.exit_code == 2
+    assert "'month_report' starts after several ends together" in refused.stderr
+    assert in_force(tmp_path / "home").values == {}
+
+
 def test_deploy_writes_contracts_and_flows_once(tmp_path: Path) -> None:
     first = answered("deploy", *FLOWS, home=tmp_path)
     assert {flow["change"] for flow in first["flows"]} == {"new"}
