@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from tests.simulation.stories import columns as stories
+
 _FILES: Final = ("ingress", "engine", "dispatcher")
 REQUIRED: Final[tuple[str, ...]] = (
     # crashes: at each commit point of each file, in between, and with what they leave
@@ -100,6 +102,7 @@ REQUIRED: Final[tuple[str, ...]] = (
             "looked up",
         )
     ),
+    *stories.REQUIRED,
 )
 
 

@@ -22,7 +22,7 @@ from tests.simulation.stories.draw_flows import SOME_TENANTS
 from tests.simulation.stories.draw_steps import PEOPLE, ROLES
 
 READ_MOST: Final = 100_000
-HELPS: Final = 40  # so often an operator tries to help one execution
+HELPS: Final = 40  # so often an operator tries the same again
 
 
 class Ask(NamedTuple):
@@ -87,9 +87,10 @@ class Desk:
             if kind == "requested":
                 fresh.append(Ask(record["tenant"], execution, step, detail["occurrence"]))
             elif verb == "compensation":
-                known.stuck = step if kind == "failed" else ""
+                known.stuck, known.helped = step if kind == "failed" else "", 0
             elif _is_unknown(kind, detail):
                 known.unknown.append(step)
+                known.helped = 0
             elif kind == "resumed" and step in known.unknown:
                 known.unknown.remove(step)
             elif kind == "issued":
@@ -103,6 +104,8 @@ class Desk:
         fresh = self.read()
         said = [self._decision(one) for one in fresh if self.rng.random() < self.eager]
         said += [self._decision(one) for one in self.asks[-8:] if self.rng.random() < 0.3 * self.eager]
+        if said and self.rng.random() < 0.15:
+            said.append(said[-1])  # the same person, once more
         if self.rng.random() < 0.12 and self.known:
             said.append(self._meddle())
         if self.rng.random() < 0.3:
@@ -119,7 +122,7 @@ class Desk:
                 continue
             known.helped += 1
             if known.stuck:
-                found.append(self._order(execution, known, self.rng.choice(("retry", "retry", "skip", "resume")), known.stuck))
+                found.append(self._order(execution, known, self.rng.choice(("retry", "skip", "resume", "resume")), known.stuck))
             elif known.unknown:
                 found.append(self._order(execution, known, "resume", self.rng.choice(known.unknown)))
         return found

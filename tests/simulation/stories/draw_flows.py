@@ -128,7 +128,7 @@ class FlowsDrawer:
             "of": "job.done",
             "as": "done",
             "correlate": "done.job.id == job.id",
-            "within": rng.choice(("30m", "4h")),
+            "within": rng.choice(("5m", "4h")),
         }
         if rng.random() < 0.5:
             absence["lateness"] = "20m"

@@ -83,7 +83,7 @@ class StepDrawer:
         rng, name = self.rng, self.name("act")
         action = rng.choice(("send_book", "send_book", "create_book", "book"))
         step: Step = {"action": action, "as": name, "await": True, "timeout": rng.choice(TIMEOUTS), "with": self._job()}
-        undo: Step = {"action": rng.choice(("send_unbook", "create_unbook", "unbook")), "with": self._job()}
+        undo: Step = {"action": rng.choice(("send_unbook", "create_unbook", "create_unbook")), "with": self._job()}
         if action == "send_book" or rng.random() < 0.08:
             step["returns"] = {"receipt": "string?"}
             undo["with"] = self._job() | {"receipt": f"{{{{ coalesce({name}.receipt, 'none') }}}}"}

@@ -150,7 +150,7 @@ class _Writing:
 
     def _event(self, number: int) -> Append:
         rng = self.rng
-        kind = rng.choice(("job.made",) * 3 + ("job.paid",) * 3 + ("job.done", "job.echoed"))
+        kind = rng.choice(("job.made",) * 3 + ("job.paid",) * 3 + ("job.done", "job.done", "job.echoed"))
         new = kind == "job.made" or not self.made or rng.random() < 0.1
         tenant, job = self._new_job() if new else rng.choice(self.made[-6:])
         if kind != "job.made" and new:
