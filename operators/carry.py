@@ -8,19 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from operators.advance import (
+    Advanced,
+    Moment,
     Runnable,
     answer,
     child_ended,
     command,
     decide,
     fire,
+    retract,
     start,
     watch,
 )
 from operators.book import book, meet_open, moment_of
 from operators.emit import call_too_many_hops
 from operators.execution import Cause
-from operators.incoming import Arrived, Candidate, Input
+from operators.incoming import Arrived, Candidate, Input, Retraction
 from operators.limit_book import place_of
 from operators.limited import ask_again, ask_first, next_of, start_within
 from operators.live import Live, shard_of_tenant
@@ -102,23 +105,28 @@ def give(pending: Pending, one: Input) -> None:
     row = _row_of(pending, record.execution)
     live = None if row is None else live_of(pending, row)
     if live is None or live.state is None or live.tenant != record.tenant:
-        if not isinstance(record, Result):  # results of commands that nobody waits for are history only
+        if isinstance(record, Decision | OperatorCommand):  # others that nobody waits for are history only
             why = f"no execution {record.execution[:64]} of {record.tenant!r} is alive: it has ended, or is another tenant's"
             _refuse(pending, one, record.refused if isinstance(record, Decision) and record.refused else "not-alive", why)
         return
     if isinstance(record, OperatorCommand) and record.command == "migrate":
         _migrate(pending, live, record, one.now_us)
         return
-    moment = moment_of(pending, live, one.now_us)
-    match record:
-        case Result():
-            advanced = answer(moment, record)
-        case Decision():
-            advanced = decide(moment, record)
-        case OperatorCommand():
-            advanced = command(moment, record)
+    advanced = _told(moment_of(pending, live, one.now_us), record)
     book(pending, live, advanced, one.now_us)
     _settle(pending)
+
+
+def _told(moment: Moment, record: Result | Decision | OperatorCommand | Retraction) -> Advanced | None:
+    match record:
+        case Result():
+            return answer(moment, record)
+        case Decision():
+            return decide(moment, record)
+        case OperatorCommand():
+            return command(moment, record)
+        case Retraction():
+            return retract(moment, record.event)
 
 
 def _migrate(pending: Pending, live: Live, order: OperatorCommand, now_us: int) -> None:

@@ -49,12 +49,20 @@ class Arrived(msgspec.Struct, frozen=True):
     event: Callable[[int], MetEvent]  # by place in the lists
 
 
+class Retraction(msgspec.Struct, frozen=True):
+    """A late event disproves the verdict of a window that started an execution."""
+
+    tenant: str
+    execution: str
+    event: MetEvent
+
+
 class Input(msgspec.Struct, frozen=True):
     """One record for one execution, before the event row `row`."""
 
     row: int
     now_us: int
-    record: Result | Decision | OperatorCommand
+    record: Result | Decision | OperatorCommand | Retraction
     position: tuple[str, str, int, int]  # source, topic, partition, position
 
 

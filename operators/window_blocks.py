@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from operators.window_fired import Fired
 from operators.window_frontier import Frontier, Patience
 from operators.window_payloads import BLOCK, Part
 from operators.window_rows import Run
@@ -20,6 +21,7 @@ from schemas.expression.types import Type
 
 ROWS: Final = 0  # kinds of blocks
 EVENTS: Final = 1
+FIRED: Final = 2
 KEY: Final = "#key"
 _encoder: Final = msgspec.msgpack.Encoder()
 
@@ -50,6 +52,20 @@ def unpack_events(data: bytes, block: int) -> list[Part]:
         rows = pl.read_ipc(BytesIO(frame))
         parts.append(Part(rows.with_columns(pl.lit(block, dtype=pl.Int64).alias(BLOCK)), kind))
     return parts
+
+
+def pack_fired(fired: Fired, block: int) -> bytes:
+    """Write what closed windows held that lies in a block, and their verdicts."""
+    mine = pl.col("block") == block
+    return _encoder.encode([_written(frame.filter(mine).drop("block")) for frame in (fired.verdicts, fired.rows)])
+
+
+def unpack_fired(data: bytes, block: int, fired: Fired) -> None:
+    """Read it into what is there."""
+    frames = [pl.read_ipc(BytesIO(part)) for part in msgspec.msgpack.decode(data, type=list[bytes])]
+    placed = (frame.with_columns(pl.lit(block, dtype=pl.Int64).alias("block")) for frame in frames)
+    verdicts, rows = placed
+    fired.restore(verdicts.select(list(fired.verdicts.columns)), rows.select(list(fired.rows.columns)))
 
 
 def pack_frontier(frontier: Frontier) -> bytes:

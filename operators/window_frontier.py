@@ -61,6 +61,8 @@ class Passage:
 
     def __init__(self, order: Ints, moved: Ints, bounds: tuple[Ints, Ints], marks: tuple[Ints, Ints]) -> None:
         self._order = order  # rows sorted by tenant
+        self.ahead = np.empty(len(order), np.int64)  # the frontier before each row
+        self.ahead[order] = moved[::2]
         self._moved = moved  # the frontier before and after each of them, by turns
         self._bounds = bounds  # of each tenant's in it
         self._marks = marks  # watermark and its arrival before each row

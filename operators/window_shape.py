@@ -8,7 +8,7 @@ Verdicts are given in order of event time, each when its moment is complete; wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from operators.window_contents import contents_of
+from operators.window_fired import Asked, Fired, TakenBack
 from operators.window_frontier import Arrivals, Completed, Frontier, Patience
 from operators.window_payloads import CLOCK, NUMBER, TENANT, Part, Payloads
 from operators.window_rows import Retained, Run
@@ -51,6 +52,7 @@ class Outcome:
 
     verdicts: list[Verdicts]
     late: pl.DataFrame | None = None
+    taken_back: list[TakenBack] = field(default_factory=list)
 
 
 class WindowShape:
@@ -67,10 +69,16 @@ class WindowShape:
         self.open = pl.DataFrame(schema=_OPEN)
         self.block = 1  # that what is new goes into
         self.fresh: list[Run] = []  # rows that are in no block yet
+        self.fired = Fired(window, {"time": pl.Int64(), "id": pl.UInt64(), **_values(window)})
         self._tracks = self.closes or window.kind == "session"
         self._kept = 0  # rows, after the last look through all
         self._due_us: int | None = None
         self._due_known = False
+
+    @property
+    def height(self) -> int:
+        """Give how many rows are held."""
+        return self.retained.height + self.fired.rows.height
 
     def take(self, batch: Batch) -> Outcome:
         """Take in rows of watched tenants; give the verdicts that they complete."""
@@ -87,8 +95,12 @@ class WindowShape:
             return passage.complete(tenant, moment, row, lateness_us)
 
         waiting = pl.concat([self.pending, arrived]) if self.pending.height else arrived
-        found = self._release(waiting, complete, before, Part(numbered, batch.data))
-        return Outcome(found, self._late(batch, late) if late.any() else None)
+        part = Part(numbered, batch.data)
+        outcome = Outcome(self._release(waiting, complete, before, part))
+        if late.any():
+            outcome = self._with_late(outcome.verdicts, part, np.flatnonzero(late), passage.ahead)
+        self._tidy(part)
+        return outcome
 
     def advance(self, until_us: int) -> Outcome:
         """Let the clock go on: what it completes is judged."""
@@ -102,9 +114,11 @@ class WindowShape:
             return Completed(known, np.full(len(moment), -1), np.minimum(frontier.due(tenant, moment), until_us))
 
         if not self.pending.height and not (self.closes and self.open.height):
-            self._tidy()
+            self._tidy(None)
             return Outcome([])
-        return Outcome(self._release(self.pending, complete, before, None))
+        found = self._release(self.pending, complete, before, None)
+        self._tidy(None)
+        return Outcome(found)
 
     def next_due_us(self) -> int | None:
         """Tell at what clock the next verdict is given if nothing comes any more."""
@@ -122,6 +136,7 @@ class WindowShape:
         if self._tracks and not self.closes:
             self.open = self.open.filter(self.open["end"].to_numpy() > self.frontier.passed[self.open["tenant"].to_numpy()])
         self.retained.keep([self._needed(run) for run in self.retained.runs])
+        self.fired.expire(self.frontier.passed)
 
     def restore(self) -> None:
         """Find what is held and which windows are open, once rows, events and frontier are there."""
@@ -158,8 +173,6 @@ class WindowShape:
             work = make_work(self.retained.of(np.unique(np.concatenate([run.keys, ending])), columns), run, self.window)
             given = Given(self.tables, self.window, work, self.payloads, part)
             verdicts = self._verdicts(given, new, released, (complete, before))
-        self.payloads.settle(self._needed_events(), part, self.block)
-        self._tidy()
         return verdicts
 
     def _verdicts(self, given: Given, new: pl.DataFrame, released: pl.DataFrame, moving: tuple[Complete, Ints]) -> list[Verdicts]:
@@ -175,7 +188,10 @@ class WindowShape:
             done = complete(tenants, closing.end, np.full(len(closing.last), -1))
             begun = closing.end > before[tenants]
             if self.closes:
-                verdicts += ended(given, closing, done, done.known & begun)
+                at_end, fired = ended(given, closing, done, done.known & begun)
+                verdicts += at_end
+                if self.window.retract_us and fired.height:
+                    self.fired.add(work, closing, fired, self.block)
             self._follow_open(work, closing, ~done.known & begun)
         rows = kept.with_columns(block=pl.lit(self.block, dtype=pl.Int64)).select(list(self.retained.schema))
         self.retained.add(work.keys[asked], rows)
@@ -204,7 +220,7 @@ class WindowShape:
 
     def _needed_events(self) -> Ints:
         numbers = [self.pending["number"].to_numpy(), *([self.open["number"].to_numpy()] if self.closes else [])]
-        return np.unique(np.concatenate(numbers))
+        return np.unique(np.concatenate([*numbers, self.fired.numbers()]))
 
     def _needed(self, run: Run) -> npt.NDArray[np.bool_]:
         """Mark rows that a window may hold whose moment is not complete."""
@@ -222,31 +238,29 @@ class WindowShape:
                 at = np.minimum(np.searchsorted(keys, run.keys), len(keys) - 1)
                 return np.asarray((keys[at] == run.keys) & (time >= open_["start"].to_numpy()[at]))
 
-    def _tidy(self) -> None:
+    def _tidy(self, part: Part | None) -> None:
         """Prune when there may be much to let go of: looking through all rows costs what a batch does."""
-        if self.retained.height > PRUNE_SMALL and self.retained.height < GROWN * self._kept:
-            return
-        self.prune()
-        self._kept = self.retained.height
+        if self.retained.height <= PRUNE_SMALL or self.retained.height >= GROWN * self._kept:
+            self.prune()
+            self._kept = self.retained.height
+        self.payloads.settle(self._needed_events(), part, self.block)
 
-    def _late(self, batch: Batch, late: npt.NDArray[np.bool_]) -> pl.DataFrame:
+    def _with_late(self, found: list[Verdicts], part: Part, late: Ints, ahead: Ints) -> Outcome:
+        """Say who missed which late rows, and which verdicts they disprove."""
         assert self.tables is not None
-        places = np.flatnonzero(late)
-        frame = batch.frame[places]
-        found = contents_of(
-            self.tables,
-            self.window,
-            [(Part(self.payloads.number(frame, batch.tenants[late], batch.clock[late]), batch.data), np.arange(len(places)))],
-            texts=True,
-        )
-        pairs = found.select(
-            pl.Series("row", places[found["src"].to_numpy()]), pl.col("name").alias("tenant"), FEED, "text", "time"
-        )
-        return missed_by(self.tables, pairs).select("row", "tenant", "flow", key="text", time="time")
+        missed = contents_of(self.tables, self.window, [(Part(part.frame[late], part.data), np.arange(len(late)))], texts=True)
+        rows = late[missed["src"].to_numpy()]
+        listed = missed.with_columns(pl.Series("row", rows))
+        asked = Asked(self.tables, self.payloads, part, self.block)
+        taken_back = list(self.fired.disproved(listed, ahead[rows], asked)) if self.fired.verdicts.height else []
+        told = missed_by(self.tables, listed.select("row", pl.col("name").alias("tenant"), FEED, "text", "time"))
+        return Outcome(found, told.select("row", "tenant", "flow", key="text", time="time"), taken_back)
+
+
+def _values(window: Window) -> dict[str, pl.DataType]:
+    return {f"x{place}": dtype_of(type_of(one.value)) for place, one in enumerate(window.measures) if one.value is not None}
 
 
 def _row_schema(window: Window) -> dict[str, pl.DataType]:
-    schema: dict[str, pl.DataType] = {
-        f"x{place}": dtype_of(type_of(one.value)) for place, one in enumerate(window.measures) if one.value is not None
-    }
+    schema = _values(window)
     return {**schema, "number": pl.Int64(), FEED: pl.Int64()} if window.fire == "close" else schema

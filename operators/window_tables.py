@@ -8,7 +8,7 @@ A feed is one condition on events: flows with the same one share what their wind
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -56,6 +56,7 @@ class WatchTables:
     ends: TypeTable | None
     flows: pl.DataFrame  # tenant, #feed, flow
     overridden: pl.DataFrame  # tenant, flow: who has a flow of that name for itself
+    names: Mapping[int, str]  # flows by entry
 
 
 def feed_of(condition: Tree | None) -> int:
@@ -88,6 +89,7 @@ def make_tables(watchers: Sequence[Watcher], owners: Collection[tuple[str, str]]
         _table([one for one in watchers if one.window.fire == "close"], own),
         _frame(sorted({(one.tenant, one.feed, one.flow) for one in watchers}), ("tenant", FEED, "flow")),
         _frame(sorted({*own, *((one.tenant, one.flow) for one in watchers if one.tenant != ALL)}), ("tenant", "flow")),
+        {one.entry: one.flow for one in watchers},
     )
 
 

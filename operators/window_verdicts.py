@@ -68,12 +68,12 @@ def started(given: Given, asked: Ints, new: pl.DataFrame, released: pl.DataFrame
     return _by_layout(given, pairs, windows, (new["number"].to_numpy(), released["row"].to_numpy(), released["clock"].to_numpy()))
 
 
-def ended(given: Given, closing: Closing, done: Completed, chosen: npt.NDArray[np.bool_]) -> list[Verdicts]:
-    """Judge windows at their end, as of their last event."""
+def ended(given: Given, closing: Closing, done: Completed, chosen: npt.NDArray[np.bool_]) -> tuple[list[Verdicts], pl.DataFrame]:
+    """Judge windows at their end, as of their last event; give the verdicts too as place (in `closing`), name and flow."""
     table = given.tables.ends
     last = closing.last[chosen]
     if table is None or not len(last):
-        return []
+        return [], pl.DataFrame(schema={"place": pl.Int64(), "name": pl.String(), "flow": pl.String()})
     windows = measured(given.work, last, given.window, after=True)
     rows = given.work.rows[last]
     numbers = rows["number"].to_numpy()
@@ -86,9 +86,12 @@ def ended(given: Given, closing: Closing, done: Completed, chosen: npt.NDArray[n
     ]
     known = pl.concat(events, how="vertical_relaxed").sort("at")
     frame = _asked(known.with_columns(rows[FEED]), windows, given.tables)
-    return _by_layout(
-        given, pairs_of(table, frame), windows, (numbers, done.row[chosen], np.where(done.row < 0, done.clock, -1)[chosen])
-    )
+    pairs = pairs_of(table, frame)
+    places = pl.Series("place", np.flatnonzero(chosen)[pairs["row"].to_numpy()])
+    flows = pl.Series("flow", [given.tables.names[entry] for entry in pairs["entry"].to_list()], dtype=pl.String)
+    fired = pl.DataFrame([places, pairs["tenant"].alias("name"), flows])
+    clock = np.where(done.row < 0, done.clock, -1)[chosen]
+    return _by_layout(given, pairs, windows, (numbers, done.row[chosen], clock)), fired
 
 
 def _asked(events: pl.DataFrame, windows: pl.DataFrame, tables: WatchTables) -> pl.DataFrame:

@@ -18,11 +18,14 @@ import polars as pl
 from operators.match_rows import ALL
 from operators.window_blocks import (
     EVENTS,
+    FIRED,
     ROWS,
     pack_events,
+    pack_fired,
     pack_frontier,
     pack_rows,
     unpack_events,
+    unpack_fired,
     unpack_frontier,
     unpack_rows,
 )
@@ -87,7 +90,7 @@ class Windows:
         for name in old:
             self._dropped.append(name)
             self._changed.pop(name, None)
-            for kind in (ROWS, EVENTS):
+            for kind in (ROWS, EVENTS, FIRED):
                 self._blocks.pop((name, kind), None)
 
     def forget_rest(self) -> None:
@@ -117,14 +120,14 @@ class Windows:
         found = []
         for event, shapes in self._shapes.items():
             for name, shape in shapes.items():
-                due_us, height = shape.next_due_us(), shape.retained.height
+                due_us, height = shape.next_due_us(), shape.height
                 if due_us is not None and due_us <= until_us:
                     found.append(Found(event, shape.advance(until_us)))
                     self._changed[name] = None
                 elif height and until_us - self._looked.get(name, 0) > LOOK_US:  # tenants may have fallen silent
                     self._looked[name] = until_us
                     shape.advance(until_us)
-                    if shape.retained.height < height:
+                    if shape.height < height:
                         self._changed[name] = None
         return found
 
@@ -147,7 +150,7 @@ class Windows:
     def height(self) -> tuple[int, int]:
         """Give how many rows and how many events are held."""
         shapes = [shape for shapes in self._shapes.values() for shape in shapes.values()]
-        return sum(shape.retained.height for shape in shapes), sum(shape.payloads.height for shape in shapes)
+        return sum(shape.height for shape in shapes), sum(shape.payloads.height for shape in shapes)
 
     # --- in parts
 
@@ -186,8 +189,10 @@ class Windows:
             shape.block = max(shape.block, block.block + 1)
             if block.kind == ROWS:
                 shape.retained.add(*unpack_rows(block.data, block.block, shape.retained.schema))
-            else:
+            elif block.kind == EVENTS:
                 parts += unpack_events(block.data, block.block)
+            else:
+                unpack_fired(block.data, block.block, shape.fired)
         shape.payloads = Payloads(parts)
         shape.restore()
         return shape
@@ -202,6 +207,10 @@ class Windows:
             self._put(changes, WindowBlock(name, ROWS, shape.block, pack_rows(fresh)))
         if held:
             self._put(changes, WindowBlock(name, EVENTS, shape.block, pack_events(held)))
+        fired = shape.fired.blocks()
+        if shape.block in fired:
+            self._put(changes, WindowBlock(name, FIRED, shape.block, pack_fired(shape.fired, shape.block)))
+        self._forget(changes, name, FIRED, fired)
         shape.block += 1
         self._forget(changes, name, ROWS, rows)
         self._forget(changes, name, EVENTS, shape.payloads.blocks())
@@ -233,13 +242,20 @@ class Windows:
             shape.payloads.move(last)
             self._put(changes, WindowBlock(name, EVENTS, last, pack_events(shape.payloads.parts)))
             self._forget(changes, name, EVENTS, {last})
+        fired = self._blocks.get((name, FIRED), {})
+        if len(fired) > BLOCKS_MOST:
+            last = max(fired)
+            shape.fired.move(last)
+            self._put(changes, WindowBlock(name, FIRED, last, pack_fired(shape.fired, last)))
+            self._forget(changes, name, FIRED, {last})
 
 
 def _placed(outcome: Outcome, places: Ints) -> Outcome:
     """Name rows by their places in the whole frame."""
     verdicts = [replace(one, row=np.where(one.row >= 0, places[one.row], -1)) for one in outcome.verdicts]
     late = outcome.late
-    return Outcome(verdicts, late if late is None else late.with_columns(row=pl.Series(places[late["row"].to_numpy()])))
+    late = late if late is None else late.with_columns(row=pl.Series(places[late["row"].to_numpy()]))
+    return Outcome(verdicts, late, [one._replace(row=int(places[one.row])) for one in outcome.taken_back])
 
 
 def _smallest(blocks: dict[int, int]) -> list[int]:

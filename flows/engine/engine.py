@@ -204,7 +204,7 @@ class Engine:
 
     def join(self, work: MatchedWork) -> JoinedWork:
         """Give each match the values that its program reads."""
-        return join_turn(work, self._deployed, self._world)
+        return join_turn(work, self._deployed, self._world, self._settings.namespace)
 
     def advance(self, work: JoinedWork) -> Done:
         """Advance and commit; what falls due in masses goes in transactions of its own, in its place among the rows.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ import polars as pl
 
 from flows.engine.arrivals import arrived_in
 from flows.engine.followers import followers
-from flows.engine.sighted import refused_slots, sighted
+from flows.engine.sighted import refused_slots, retractions, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
 from flows.engine.world import EngineWorld
 from operators.deployed import Deployed
 from operators.execution import Cause
-from operators.incoming import Arrived, Candidate
+from operators.incoming import Arrived, Candidate, Input
 from operators.match import TypeTable, match_events
 from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
@@ -74,7 +75,7 @@ def _tables(events: EventFrame, first_row: int, work: DecodedWork, deployed: Dep
         at = max(end, at + 1)
 
 
-def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld) -> JoinedWork:
+def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld, namespace: str) -> JoinedWork:
     """Give the candidates of a turn, in total order."""
     clock = work.decoded.clock
     candidates: list[Candidate] = []
@@ -87,9 +88,13 @@ def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld) -> Join
     candidates.extend(behind)
     if len(work.matched) > 1 or seen or behind:
         candidates.sort(key=_place)
-    return JoinedWork(
-        work.decoded, candidates, work.arrived, found.late, refused_slots(found, world.runnable, work.decoded.now_us)
-    )
+    decoded = _with_retractions(work.decoded, retractions(found, namespace))
+    return JoinedWork(decoded, candidates, work.arrived, found.late, refused_slots(found, world.runnable, decoded.now_us))
+
+
+def _with_retractions(work: DecodedWork, taken_back: list[Input]) -> DecodedWork:
+    """Put what takes verdicts back among the records for executions, behind those of its row."""
+    return replace(work, inputs=sorted([*work.inputs, *taken_back], key=attrgetter("row"))) if taken_back else work
 
 
 def _place(candidate: Candidate) -> tuple[int, int, str]:

@@ -14,21 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.engine import letters
-from flows.engine.sightings import NEVER, Sightings, Verdict
+from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from operators.advance import Runnable
 from operators.deployed import Deployed
 from operators.execution import Cause
-from operators.incoming import Candidate
+from operators.incoming import Candidate, Input, Retraction
 from operators.schedule import slot_key
 from operators.schedule_book import DueSlot
 from operators.start_inputs import BadInputs, input_env
+from operators.watch_for import RETRACT_UNTIL
 from schemas.decode import key_rows
 from schemas.expression.template import compile_template
-from schemas.ids import event_key
-from schemas.program import Schedule
+from schemas.ids import event_key, execution_id
+from schemas.program import EventTrigger, Schedule, Trigger, Window
 from schemas.records import DeadLetter
 
 ENVELOPE: Final = ("id", "source", "time", "correlationid", "hops")
+NOWHERE: Final = ("", "", 0, 0)
 Make = Callable[[str], Runnable]
 Nows = Callable[[int, int], int]  # (row, due time or NEVER) -> clock
 _template = lru_cache(maxsize=4_096)(compile_template)
@@ -46,6 +48,18 @@ def refused_slots(found: Sightings, runnable: Make, now_us: int) -> list[DeadLet
     """Give dead letters for slots whose inputs are not what their flow wants."""
     made = ((slot, _of_slot(row, slot, runnable, lambda _, due_us: due_us)) for row, slot in found.slots)
     return [letters.bad_slot(slot, str(error), now_us) for slot, error in made if isinstance(error, BadInputs)]
+
+
+def retractions(found: Sightings, namespace: str) -> list[Input]:
+    """Give the executions whose verdict is taken back, each before the row of the event that does it."""
+    return [Input(one.row, one.now_us, _retraction(one, namespace), NOWHERE) for one in found.disproofs]
+
+
+def _retraction(one: Disproof, namespace: str) -> Retraction:
+    back = one.started
+    key = event_key(back.tenant, back.source, back.event)
+    identity = execution_id(namespace, back.tenant, back.flow, key, back.time_us)
+    return Retraction(back.tenant, identity.hex(), one.event)
 
 
 def _nows(found: Sightings, clock: npt.NDArray[np.int64]) -> Nows:
@@ -71,6 +85,7 @@ def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) ->
         env = {key: values[at].get(key) for key, _ in program.reads} | measures[at]
         cause = Cause(event, source, time_us, correlation or event, hops or 0)
         by_clock = clocks[at] != NEVER
+        trigger = program.triggers[place]
         now_us = nows(rows[at], clocks[at] if by_clock else NEVER)
         yield Candidate(
             rows[at],
@@ -79,11 +94,16 @@ def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) ->
             tenant,
             cause,
             ready[version],
-            program.triggers[place].name,
-            env,
+            trigger.name,
+            env | _retract_until(trigger, now_us),
             known=True,
             behind=clocks[at] if by_clock else 0,
         )
+
+
+def _retract_until(trigger: Trigger, now_us: int) -> dict[str, Any]:
+    window = trigger.detail if isinstance(trigger, EventTrigger) else None
+    return {RETRACT_UNTIL: now_us + window.retract_us} if isinstance(window, Window) and window.retract_us else {}
 
 
 def _of_slot(row: int, one: DueSlot, runnable: Make, nows: Nows) -> Candidate | BadInputs:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from operators.schedule_book import DueSlot
+from operators.window_fired import TakenBack
 from operators.window_verdicts import Verdicts
+from schemas.effects import MetEvent
 from schemas.records import Late
 
 NEVER: Final = -1
@@ -25,6 +27,15 @@ class Verdict(NamedTuple):
     said: Verdicts
 
 
+class Disproof(NamedTuple):
+    """A verdict of a window that an event takes back, at its row of the turn."""
+
+    row: int
+    now_us: int
+    started: TakenBack
+    event: MetEvent
+
+
 @dataclass(slots=True)
 class Sightings:
     """What a turn brought to windows and schedules."""
@@ -32,5 +43,6 @@ class Sightings:
     verdicts: list[Verdict] = field(default_factory=list)
     slots: list[tuple[int, DueSlot]] = field(default_factory=list)  # (row behind whose starts it comes, slot)
     late: list[Late] = field(default_factory=list)
+    disproofs: list[Disproof] = field(default_factory=list)
     start_us: int = 0  # the clock before the first row
     now_us: int | None = None  # of the turn, under the wall clock: all is now

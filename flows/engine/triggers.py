@@ -17,15 +17,18 @@ import numpy.typing as npt
 import polars as pl
 
 from flows.engine.progress import bounds
-from flows.engine.sightings import NEVER, Sightings, Verdict
+from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from flows.engine.work import DecodedWork
 from operators.deployed import Deployed
 from operators.live import shard_of_tenant
 from operators.schedule_book import ScheduleBook, ScheduleKey
 from operators.times import END_OF_TIME
+from operators.window_fired import TakenBack
 from operators.window_verdicts import Verdicts
 from operators.windows import Events, Found, Windows
 from schemas.decode import EventFrame
+from schemas.effects import MetEvent
+from schemas.ids import event_key
 from schemas.ports import Append, SchedulePlace, StateStore, WindowChanges
 from schemas.records import Late, encode
 from schemas.topics import LATE, is_events
@@ -154,6 +157,7 @@ class _Sweep:
                     self.found.verdicts.append(self._placed(one.event, said, events, first_row))
             if one.outcome.late is not None and events is not None:
                 self.found.late.extend(self._late(one.outcome.late, events, first_row))
+                self.found.disproofs.extend(self._disproof(back, events, first_row) for back in one.outcome.taken_back)
 
     def _placed(self, event: str, said: Verdicts, events: EventFrame | None, first_row: int) -> Verdict:
         by_clock = said.row < 0
@@ -162,6 +166,14 @@ class _Sweep:
             frame_rows = events.frame["row"].to_numpy().astype(np.int64) + first_row
             rows = np.where(by_clock, rows, frame_rows[said.row])
         return Verdict(event, first_row, rows, np.where(by_clock, said.clock_us, NEVER), said)
+
+    def _disproof(self, back: TakenBack, events: EventFrame, first_row: int) -> Disproof:
+        event = events.frame.row(back.row, named=True)
+        row = event["row"] + first_row
+        key = event_key(event["tenant"], event["source"], event["id"])
+        correlation, hops = event["correlationid"] or event["id"], event["hops"] or 0
+        met = MetEvent(event["id"], event["source"], event["time"], correlation, {}, key, hops)
+        return Disproof(row, int(self._work.clock[row]), back, met)
 
     def _late(self, late: pl.DataFrame, events: EventFrame, first_row: int) -> Iterator[Late]:
         places = late["row"].to_numpy()

@@ -57,6 +57,12 @@ trigger: {event: order.placed, conditions: [exists(order.customer_id)], window: 
   fire: close, lateness: 5m, measures: {orders: count(), spend: sum(order.total)}, when: window.spend > 3 GBP}}
 steps: [{delay: 20m}, {emit: order.noticed, with: {order: {said: "{{ order.id }} {{ window.spend }}"}}}]
 ---
+flow: lonely
+trigger: {event: order.placed, conditions: [exists(order.customer_id)], window: {key: order.customer_id, tumbling: 3h,
+  fire: close, retract: 2d, measures: {orders: count()}, when: window.orders == 1}}
+steps: [{delay: 20m}, {emit: order.noticed, with: {order: {said: "{{ order.id }}"}}}]
+on_retract: [{emit: order.noticed, with: {order: {said: "not {{ order.id }}"}}}]
+---
 flow: nightly
 tenant: [acme, globex]
 inputs: {region: string}
@@ -76,7 +82,7 @@ orders = st.lists(
         st.integers(0, 30),  # its id: some come twice
         st.sampled_from(["acme", "globex"]),
         st.sampled_from([0, 1, 10, 45, 200]),  # minutes from the last
-        st.sampled_from([0, 0, 0, 3, 30]),  # minutes too late
+        st.sampled_from([0, 0, 0, 3, 30, 240]),  # minutes too late
         st.sampled_from([None, "a", "b"]),
         st.integers(0, 6),
     ),

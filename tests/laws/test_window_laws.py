@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from operators.match_rows import ALL
 from operators.window_tables import feed_of
 from operators.windows import Events, Found, Watcher, Windows
-from schemas.expression.tree import And, Compare, Constant, Field, Tree
+from schemas.expression.tree import And, Compare, Constant, Field, Not, Tree
 from schemas.expression.types import INT, STRING, Type
 from schemas.frames import ENVELOPE
 from schemas.ports import StoredWindows, WindowBlock, WindowChanges
 from schemas.program import Measure, Window
-from tests.laws.window_twin import SILENT_US, Event, Late, Twin, Verdict
+from tests.laws.window_twin import SILENT_US, Back, Event, Late, Twin, Verdict
 
 EVENT = "order.placed"
 BASE = 1_000_000
@@ -47,16 +47,25 @@ def least(field: Field, value: Any) -> Tree:
 
 conditions = st.sampled_from([None, least(NUMBER, 0), least(NUMBER, 1)])
 whens = st.sampled_from(
-    [None, least(COUNT, 2), least(COUNT, 3), least(SPEND, "2"), And((least(COUNT, 2), least(NUMBER, 1))), least(NUMBER, 2)]
+    [
+        None,
+        least(COUNT, 2),
+        least(COUNT, 3),
+        least(SPEND, "2"),
+        And((least(COUNT, 2), least(NUMBER, 1))),
+        least(NUMBER, 2),
+        Compare("<=", COUNT, Constant(1, INT)),
+        Not(least(SPEND, "2")),
+    ]
 )
 kinds = st.sampled_from([("sliding", "crossing"), ("sliding", "every"), ("tumbling", "crossing"), ("tumbling", "close")])
 more_kinds = kinds | st.sampled_from([("session", "crossing"), ("session", "every"), ("session", "close")])
 watched = st.builds(
-    lambda tenant, flow, condition, when, kind, size, lateness, measures: (
+    lambda tenant, flow, condition, when, kind, size, lateness, measures, retract: (
         tenant,
         flow,
         condition,
-        Window(CUSTOMER, kind[0], size, measures, when, kind[1], lateness),
+        Window(CUSTOMER, kind[0], size, measures, when, kind[1], lateness, retract if kind[1] == "close" else 0),
     ),
     st.sampled_from(["acme", "globex", ALL]),
     st.sampled_from(["f", "g"]),
@@ -66,6 +75,7 @@ watched = st.builds(
     st.sampled_from([5, 20]),
     st.sampled_from([0, 0, 7]),
     st.sampled_from([MEASURES, MEASURES[:2]]),
+    st.sampled_from([0, 8, 40]),
 )
 events = st.lists(
     st.tuples(
@@ -110,6 +120,7 @@ class Kernel:
         self.windows = self.opened()
         self.verdicts: list[Verdict] = []
         self.late: list[Late] = []
+        self.back: list[Back] = []
 
     def opened(self) -> Windows:
         blocks = {shape: list(listed) for shape, listed in self.file.blocks.items()}
@@ -141,6 +152,7 @@ class Kernel:
                     self.verdicts.append(Verdict(entry, tenant, ids[at], row, clocks[at], measures[at]))
             if one.outcome.late is not None:
                 ids = frame["id"].to_list()
+                self.back += [Back(ids[back.row], back.tenant, back.flow, back.event) for back in one.outcome.taken_back]
                 self.late += [Late(ids[row], tenant, flow, key) for row, tenant, flow, key, _ in one.outcome.late.rows()]
 
 
@@ -188,6 +200,7 @@ def test_windows_agree_with_their_slow_twin(listed: Any, parts: Any, on: int) ->
         one.advance(made[-1].until + on if made else BASE)
     assert ordered(kernel.verdicts) == ordered(twin.verdicts)
     assert sorted(kernel.late) == sorted(twin.late)
+    assert sorted(kernel.back) == sorted(twin.back)
 
 
 @given(st.lists(watched, min_size=1, max_size=3), events, st.lists(st.integers(0, 14), max_size=4), st.booleans())
@@ -207,6 +220,7 @@ def test_batch_edges_and_restarts_do_not_show(listed: Any, parts: Any, cuts: lis
     cut.advance(until)
     assert ordered(cut.verdicts) == ordered(whole.verdicts)
     assert sorted(cut.late) == sorted(whole.late)
+    assert sorted(cut.back) == sorted(whole.back)
 
 
 @given(st.lists(watched, min_size=1, max_size=3), events)

@@ -44,6 +44,29 @@ class Verdict(NamedTuple):
     measures: tuple[tuple[str, Any], ...]
 
 
+class Back(NamedTuple):
+    """A verdict that a late event disproves."""
+
+    late: str
+    tenant: str
+    flow: str
+    event: str
+
+
+@dataclass
+class _Fired:
+    """A verdict at the end of a window, and what was in it."""
+
+    feed: int
+    key: str
+    tenant: str
+    flow: str
+    start: int
+    end: int
+    last: Event
+    events: list[Event]
+
+
 class Late(NamedTuple):
     event: str
     tenant: str
@@ -58,6 +81,7 @@ class _Tenant:
     passed: int = NEVER
     pending: list[Event] = field(default_factory=list)
     contents: dict[tuple[int, str], list[Event]] = field(default_factory=dict)  # (feed, key) -> events judged
+    fired: list[_Fired] = field(default_factory=list)
 
 
 class Twin:
@@ -71,6 +95,7 @@ class Twin:
         self.state: dict[tuple[str, str], _Tenant] = {}
         self.verdicts: list[Verdict] = []
         self.late: list[Late] = []
+        self.back: list[Back] = []
 
     def take(self, events: Sequence[Event]) -> None:
         for row, event in enumerate(events):
@@ -87,6 +112,7 @@ class Twin:
         if event.time < tenant.passed:
             key = event.customer
             listed = [one for one in self._own(watchers, event.tenant) if _holds(one.condition, event.env) and key is not None]
+            self._disprove(tenant, event, watchers)
             self.late += [Late(event.id, event.tenant, flow, str(key)) for flow in sorted({one.flow for one in listed})]
         else:
             tenant.pending.append(event)
@@ -113,6 +139,30 @@ class Twin:
             self._judge(tenant, event, watchers, (row, clock))
         if watchers[0].window.fire == "close":
             self._close(tenant, old, watchers, (row, last, name))
+
+    def _disprove(self, tenant: _Tenant, event: Event, watchers: list[Watcher]) -> None:
+        window = watchers[0].window
+        before = window.size_us if window.kind == "session" else 0
+        for feed in sorted({one.feed for one in watchers if one.tenant in (ALL, event.tenant)}):
+            condition = next(one.condition for one in watchers if one.feed == feed)
+            if event.customer is None or not _holds(condition, event.env):
+                continue
+            hit = [
+                one
+                for one in tenant.fired
+                if (one.feed, one.key) == (feed, event.customer)
+                and one.end <= tenant.passed < one.end + window.retract_us
+                and (one.start - before < event.time if before else one.end - window.size_us <= event.time)
+                and event.time < one.end
+                and all(other.id != event.id for other in one.events)
+            ]
+            for one in hit:
+                one.events.append(event)
+                env = {**one.last.env, **_measured(window, one.events)}
+                mine = [other for other in self._own(watchers, event.tenant) if other.feed == feed and other.flow == one.flow]
+                if not any(_holds(other.when, env) for other in mine):
+                    tenant.fired.remove(one)
+                    self.back.append(Back(event.id, one.tenant, one.flow, one.last.id))
 
     def _due(self, tenant: _Tenant, moment: int, watchers: list[Watcher]) -> int:
         return moment - tenant.watermark + tenant.arrived + watchers[0].window.lateness_us
@@ -142,7 +192,7 @@ class Twin:
 
     def _close(self, tenant: _Tenant, old: int, watchers: list[Watcher], at: tuple[int, int, str]) -> None:
         row, last, name = at
-        for (feed, _), held in tenant.contents.items():
+        for (feed, key), held in tenant.contents.items():
             for window in _all_windows(held, watchers[0].window):
                 end = _end(window[-1], watchers[0].window)
                 if not old < end <= tenant.passed:
@@ -153,6 +203,16 @@ class Twin:
                     if one.feed == feed and _holds(one.when, env):
                         measures = tuple(_measured(one.window, window).items())
                         self.verdicts.append(Verdict(one.entry, name, window[-1].id, row, clock, measures))
+                        self._note(tenant, one, (feed, key), window)
+
+    def _note(self, tenant: _Tenant, one: Watcher, place: tuple[int, str], window: list[Event]) -> None:
+        last, (feed, key) = window[-1], place
+        made = _Fired(feed, key, last.tenant, one.flow, window[0].time, _end(last, one.window), last, list(window))
+        if one.window.retract_us and not any(
+            (other.last.id, other.last.time, other.flow, other.feed) == (last.id, last.time, one.flow, feed)
+            for other in tenant.fired
+        ):
+            tenant.fired.append(made)
 
     def _own(self, watchers: list[Watcher], tenant: str) -> list[Watcher]:
         return [one for one in watchers if one.tenant == tenant or (one.tenant == ALL and (tenant, one.flow) not in self.owners)]
