@@ -45,6 +45,8 @@ class Endless(MillraceError):
 class World(LocalRun):
     """What a story happens in: the flows of one stage, for one tenant."""
 
+    counts_windows = True
+
     def __init__(self, stage_registry: Registry, policies: Policies, outside: Outside, now_us: int) -> None:
         super().__init__(registry=stage_registry, policies=policies, now_us=now_us)
         self.outside = outside
