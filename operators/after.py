@@ -1,6 +1,7 @@
 """Triggers on the end of other flows: whether an end fits, and what a start sees of it.
 
-Reads: the data of `flow.ended`. Emits: the environment of a start: `after.<flow>.status`, `.execution`, `.version`, `.output`.
+Reads: the data of `flow.ended`. Emits: the environment of a start: `after.<flow>.status`, `.execution`, `.version`, `.output`,
+and the envelope of the event.
 State: none. Ends of several flows together and windows over ends start nothing: a deploy refuses them (flows/deployment.py).
 """
 
@@ -13,8 +14,10 @@ from typing import Any, Final
 from schemas.expression.rows import compile_row
 from schemas.program import After, Program
 
-PARTS: Final = ("flow", "status", "execution", "version", "output")
-_TOLD: Final = PARTS[1:]
+_DATA: Final = ("flow", "status", "execution", "version", "output")
+_TOLD: Final = _DATA[1:]
+_ENVELOPE: Final = ("id", "source", "type", "subject", "time", "tenant", "correlationid", "causationid")
+PARTS: Final = (*_DATA, *(f"event.{name}" for name in _ENVELOPE))  # of the event that tells the end
 _row = lru_cache(maxsize=4_096)(compile_row)
 
 
@@ -27,7 +30,7 @@ def after_env(trigger: After, program: Program, ended: Mapping[str, Any]) -> dic
     """Give what a start by this trigger sees of the end of a flow; None if the end does not start it."""
     if ended["flow"] not in trigger.flows or trigger.status not in ("any", ended["status"]) or not starts_alone(trigger):
         return None
-    env: dict[str, Any] = {key: None for key, _ in program.reads}
+    env: dict[str, Any] = {key: ended[key] if key.startswith("event.") and key in ended else None for key, _ in program.reads}
     for flow in trigger.flows:
         env |= {f"after.{flow}.{part}": ended[part] if flow == ended["flow"] else None for part in _TOLD}
     if trigger.condition is not None and _row(trigger.condition)(env) is not True:
