@@ -229,7 +229,7 @@ class StoryVerdict:
         assert all(lost[tenant] <= dropped[tenant] for tenant in lost), (
             f"lost starts: {[one for one in must if not found[one]][:3]}; limits dropped {dict(dropped)}"
         )
-        kinds = ("made_", "told", "hand_", "asked")
+        kinds = ("made_", "told", "hand_", "behind", "asked")
         strange = [one for one in found if one[1].startswith(kinds) and one not in must]
         assert not strange, f"started by nothing: {strange[:3]}"
 
@@ -250,6 +250,8 @@ class StoryVerdict:
                 must.add((one["tenant"], "told", one["id"]))
             if one["type"] == "approval.requested" and "asked" in self.script.active:
                 must.add((one["tenant"], "asked", one["id"]))
+            if one["type"] == "flow.ended" and one["data"]["flow"] == "made_0" and "behind" in self.script.active:
+                must.add((one["tenant"], "behind", one["id"]))
         for order in self.home.orders:
             inputs = order.get("inputs") or {}
             if order["command"] == "start" and "desk" in order["roles"] and isinstance(inputs.get("id"), str):

@@ -30,7 +30,7 @@ REQUIRED: Final[tuple[str, ...]] = (
     "stories",
     *(f"story clock: {clock}" for clock in ("wall", "event, held", "event, free")),
     *(f"story did: {verb}.{kind}" for verb, kinds in _DID.items() for kind in kinds),
-    *(f"story: flow {flow}" for flow in ("made", "hand", "told", "absent", "chain", "asked")),
+    *(f"story: flow {flow}" for flow in ("made", "hand", "told", "absent", "chain", "behind", "asked")),
     *(f"story: executions {status}" for status in ("completed", "failed", "cancelled", "closing")),
     "story: calls started",
     "story: several steps undone",

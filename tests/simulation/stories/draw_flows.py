@@ -1,4 +1,4 @@
-"""Draws the flows of a story: by events, by hand, by call, after absences and sequences, with limits and policies."""
+"""Draws the flows of a story: by events, hand and call, after absences, sequences and ends of flows, with limits and policies."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class FlowsDrawer:
             found["hand_1"] = self.by_hand("hand_1", ("hand_0",))
         for at, kind in enumerate(KINDS[: rng.choice((2, 3))]):
             found[f"made_{at}"] = self.by_event(f"made_{at}", kind, tuple(name for name in found if name.startswith("hand")))
-        others = {"told": self._told, "absent": self._absent, "chain": self._chain, "asked": self._asked}
+        others = {"told": self._told, "absent": self._absent, "chain": self._chain, "behind": self._behind, "asked": self._asked}
         for name, draw in others.items():
             if rng.random() < 0.6:
                 found[name] = draw(name)
@@ -153,6 +153,10 @@ class FlowsDrawer:
             "trigger": {"sequence": sequence},
             "steps": [{"action": "note", "as": "seen", "with": {"job": "{{ first.job.id }}"}}],
         }
+
+    def _behind(self, name: str) -> Document:
+        note = {"action": "note", "as": "follow", "with": {"job": "{{ event.correlationid }}"}}
+        return {"flow": name, "trigger": {"after": "made_0", "status": "any"}, "steps": [note]}
 
     def _asked(self, name: str) -> Document:
         note = {
