@@ -93,7 +93,7 @@ def test(
     perform("test", json=json, files=files, coverage=coverage, tenant=tenant, home=home)
 
 
-@app.command(epilog="Example:  millrace deploy flows/catalog/*.yaml --wait")
+@app.command(epilog="Example:  millrace deploy flows/catalog/contracts.yaml flows/catalog/onboarding.json --wait")
 def deploy(
     *,
     files: Files,
