@@ -43,6 +43,7 @@ def open_writer(path: Path, *, vfs: str | None = None) -> Connection:
             connection.execute("pragma synchronous = full")
             connection.execute(f"pragma cache_size = -{CACHE_KIB}")
             connection.wal_autocheckpoint(CHECKPOINT_PAGES)
+            _make_durable(path, vfs)
         except BaseException:
             close(connection)
             raise
@@ -62,11 +63,15 @@ def open_reader(path: Path, *, vfs: str | None = None) -> Connection:
         connection.set_busy_timeout(BUSY_MS)
         try:
             connection.execute(f"pragma cache_size = -{READER_CACHE_KIB}")
+            _make_durable(path, vfs)
         except (apsw.ReadOnlyError, apsw.IOError) as error:
             connection.close(force=True)
             if getattr(error, "extendedresult", 0) not in _HALF_MADE:
                 raise
             connection = apsw.Connection(":memory:")
+        except BaseException:
+            close(connection)
+            raise
     return connection
 
 
@@ -158,6 +163,21 @@ def _roll_back(connection: Connection) -> None:
             return
 
 
+def _make_durable(path: Path, vfs: str | None) -> None:
+    """Sync the WAL that was just opened, and its name in the folder.
+
+    The last commit of a writer that died while it synced stands in the WAL, and the first to open the file finds it there. Who
+    reads it keeps what follows from it in other files: a loss of power must not take it away any more.
+    """
+    wal = f"{path.absolute()}-wal"
+    if Path(wal).exists():
+        file = apsw.VFSFile(vfs or "", wal, [_WAL_FLAGS, 0])
+        try:
+            file.xSync(apsw.SQLITE_SYNC_NORMAL)
+        finally:
+            file.xClose()
+
+
 def _uri(path: Path, mode: str) -> str:
     return f"file:{quote(str(path.absolute()))}?mode={mode}"
 
@@ -168,6 +188,9 @@ def _refuse_old_library() -> None:
         raise Fatal(f"SQLite {apsw.sqlite_lib_version()} can corrupt a WAL file; 3.51.3 or newer is wanted: upgrade apsw")
 
 
+_WAL_FLAGS: Final = (
+    apsw.SQLITE_OPEN_WAL | apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
+)  # to create: the folder's sync too
 _HALF_MADE: Final = (apsw.SQLITE_READONLY_ROLLBACK, apsw.SQLITE_IOERR_LOCK)  # what a reader hears of another's rollback journal
 _FULL: Final = "the disk is full; a commit needs room: free some and start again"
 _READ_ONLY: Final = "the folder is read-only, it must be writable, for readers leave marks in it too: change its owner or mode"

@@ -165,3 +165,49 @@ def test_power_does_not_come_back_under_open_files(tmp_path: Path) -> None:
         disk.power_cycle()
     store.close()
     disk.power_cycle()
+
+
+def kill(log: IngressLog, disk: FaultyDisk) -> None:
+    """End a writer as kill -9 does: nothing more of it reaches the disk."""
+    disk.off = True
+    log.close()
+    disk.off = False
+
+
+def all_of(path: Path, disk: FaultyDisk, position: int) -> int:
+    """Read from a position on; give the next one."""
+    reader = FileReader(path, lambda topic: True, {SLOT: position}, vfs=disk.name)
+    try:
+        while reader.poll(100):
+            pass
+        return reader.positions()[SLOT]
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("heir", ["reader", "writer"])
+def test_what_was_read_after_a_writer_died_in_a_commit_survives_a_loss_of_power(tmp_path: Path, heir: str) -> None:
+    """A commit whose sync failed is in the WAL; whoever opens the file next finds it there, synced or not."""
+    batch = [Append(SLOT.topic, SLOT.partition, [b"x" * 100])]
+    unpromised = 0
+    for operation, seed in itertools.product(range(1, 10), range(8)):
+        disk = new_disk(operation * 10 + seed)
+        path = tmp_path / f"{heir}-{operation}-{seed}" / SLOT.source
+        path.parent.mkdir()
+        log = IngressLog(path, vfs=disk.name)
+        log.append(batch, NOW_US)
+        disk.fail_at = disk.operations + operation
+        try:
+            for _ in range(5):
+                log.append(batch, NOW_US)
+        except StorageFailed:
+            unpromised += 1
+        kill(log, disk)
+        log = IngressLog(path, vfs=disk.name) if heir == "writer" else None
+        position = all_of(path, disk, 0)
+        disk.off = True
+        if log is not None:
+            log.close()
+        disk.power_cycle()
+        assert all_of(path, disk, position) == position
+    assert unpromised > 10
