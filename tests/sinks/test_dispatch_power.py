@@ -56,9 +56,10 @@ def test_power_lost_at_any_operation_loses_no_command_and_ends_none_twice(tmp_pa
     calm = FaultyDisk(next(_disks), 0)
     home = make_home(tmp_path / "calm", calm)
     assert work(home, script())
+    operations = calm.operations
     home.close()
     assert sorted(one.action for one in home.results()) == NAMES
-    for operation in range(1, calm.operations + 1, 3):
+    for operation in range(1, operations + 1, 3):
         disk = FaultyDisk(next(_disks), operation)
         home = make_home(tmp_path / str(operation), disk)
         told = script()
