@@ -32,6 +32,7 @@ from sinks.calls import InlineCalls
 from sinks.dispatcher import Dispatcher, DispatchWorld
 from tests.simulation.business import DAY_US, START_US
 from tests.simulation.outside import Files, ForgetsKeys, KeepsKeys, PowerCut, Receivers
+from tests.simulation.recorder import Recorder
 
 PARTITIONS: Final = 4
 ENGINE_FILE: Final = engine_file(0)
@@ -121,6 +122,7 @@ class Machine:
     sender: IngressLog | None = None
     engine: Engine | None = None
     dispatcher: Dispatcher | None = None
+    recorder: Recorder | None = None
     _parts: list[Any] = field(default_factory=list)  # what the dispatcher holds open
 
     # --- starting
@@ -147,7 +149,10 @@ class Machine:
 
     def _engine(self) -> Engine:
         settings = EngineSettings(self.options.clock, turn_rows=self.options.turn_rows, partitions=self.options.partitions)
-        return build_engine(self.home, settings, clock=HandClock(self), vfs=self.disk.name)
+        engine = build_engine(self.home, settings, clock=HandClock(self), vfs=self.disk.name)
+        if self.recorder is not None:
+            self.recorder.attach(engine)
+        return engine
 
     def _dispatcher(self) -> Dispatcher:
         store = DispatchFile(self.home / DISPATCHER_FILE, vfs=self.disk.name)

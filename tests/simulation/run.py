@@ -23,7 +23,7 @@ from tests.simulation.scenario import Scenario, draw_scenario
 
 MEMORY: Final = Path("/dev/shm")
 REST_ROUNDS: Final = 20_000
-CALM_AFTER: Final = 400
+CALM_AFTER: Final = 300
 JUMPS_US: Final = (-2 * HOUR_US, -SECOND_US, SECOND_US, SECOND_US, MINUTE_US, 10 * MINUTE_US)
 LONG_JUMPS_US: Final = (*JUMPS_US, -3 * DAY_US, HOUR_US, DAY_US, 9 * DAY_US)
 
@@ -145,7 +145,9 @@ class Story:
             machine.receivers.calm = calm or rounds > CALM_AFTER
             self._send()
             engine, dispatcher = machine.run_engine(), machine.run_dispatcher()
-            if engine or dispatcher or self.sent < len(self.scenario.batches) or not self._all_alive():
+            if rounds < CALM_AFTER:
+                self._come_by()
+            if engine or dispatcher or self.sent < len(self.scenario.batches) or not self._all_alive() or self._help():
                 continue
             due_us = machine.next_due_us()
             if due_us is None and machine.engine.idle() and machine.dispatcher.idle:  # type: ignore[union-attr]
@@ -156,6 +158,13 @@ class Story:
             raise AssertionError("it does not come to rest: a role says that it has work and does none")
         assert machine.engine is not None
         assert machine.engine.open_actions == 0, f"{machine.engine.open_actions} commands seem to be without an outcome"
+
+    def _come_by(self) -> None:
+        """Let people come by while all comes to rest; here there are none."""
+
+    def _help(self) -> bool:
+        """Let operators help what waits for one; tell whether they did."""
+        return False
 
     def redrive(self) -> set[str]:
         """Send some commands again that were set aside and that nobody has carried out; give their ids."""
@@ -172,14 +181,12 @@ class Story:
         return sum(self.machine.start(role) for role in ROLES) == len(ROLES)
 
 
-def run_seed(seed: int, coverage: Counter[str]) -> None:
-    """Run a seed; raises SeedFailed."""
-    rng = Random(seed)
+def run_in_home(seed: int, coverage: Counter[str], live: Callable[[Place], None]) -> None:
+    """Give a seed a home, a disk and a chance of its own; raises SeedFailed. What it met counts if it holds."""
     home = Path(tempfile.mkdtemp(prefix=f"simulation-{seed}-", dir=MEMORY if MEMORY.is_dir() else None))
     mine: Counter[str] = Counter()
-    disk = Disk(f"faulty-{seed}", seed, mine)
     try:
-        _run(home, disk, rng, mine)
+        live(Place(home, Disk(f"faulty-{seed}", seed, mine), Random(seed), mine))
     except BaseException as error:
         raise SeedFailed(seed, error) from error
     finally:
@@ -187,18 +194,39 @@ def run_seed(seed: int, coverage: Counter[str]) -> None:
     coverage.update(mine)
 
 
-def _run(home: Path, disk: Disk, rng: Random, coverage: Counter[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a seed lives."""
+
+    home: Path
+    disk: Disk
+    rng: Random
+    coverage: Counter[str]
+
+    def machine(self, receivers: Receivers, *, exact: bool) -> Machine:
+        """Draw the machine. `exact`: under the event clock."""
+        rng = self.rng
+        options = Options(
+            clock="events" if exact else "wall",
+            turn_rows=rng.choice((2, 4, 16, 8192)),
+            in_flight=rng.choice((2, 8, 64)),
+            checkpoint_pages=rng.choice((2, 8, 4096)),
+            due_most=rng.choice((1, 2, 20_000)),
+        )
+        return Machine(self.home, self.disk, rng, options, receivers, self.coverage)
+
+
+def run_seed(seed: int, coverage: Counter[str]) -> None:
+    """Run a seed; raises SeedFailed."""
+    run_in_home(seed, coverage, _live)
+
+
+def _live(place: Place) -> None:
+    rng, coverage = place.rng, place.coverage
     scenario = draw_scenario(rng, PARTITIONS)
     coverage.update(scenario.coverage)
     receivers = Receivers(Random(rng.randrange(1 << 32)))
-    options = Options(
-        clock="events" if scenario.exact else "wall",
-        turn_rows=rng.choice((2, 4, 16, 8192)),
-        in_flight=rng.choice((2, 8, 64)),
-        checkpoint_pages=rng.choice((2, 8, 4096)),
-        due_most=rng.choice((1, 2, 20_000)),
-    )
-    machine = Machine(home, disk, rng, options, receivers, coverage)
+    machine = place.machine(receivers, exact=scenario.exact)
     story = Story(machine, scenario, rng, coverage)
     try:
         story.live()
@@ -209,7 +237,7 @@ def _run(home: Path, disk: Disk, rng: Random, coverage: Counter[str]) -> None:
     finally:
         machine.close()
     story.look_again()
-    check_home(home, scenario, Outside(receivers, redriven), coverage)
+    check_home(place.home, scenario, Outside(receivers, redriven), coverage)
     coverage["seeds"] += 1
     for what, count in receivers.counts.items():
         coverage[f"receivers: {what}"] += count

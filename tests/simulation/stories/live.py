@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -16,14 +13,15 @@ from schemas.ports import Append
 from schemas.topics import INGRESS_FILE
 from tests.simulation.business import HOUR_US, MINUTE_US, SECOND_US
 from tests.simulation.files import executions_and_timers
-from tests.simulation.machine import DISPATCHER_FILE, ENGINE_FILE, PARTITIONS, Disk, Machine, Options
+from tests.simulation.machine import DISPATCHER_FILE, ENGINE_FILE, PARTITIONS
 from tests.simulation.outside import Receivers
-from tests.simulation.run import MEMORY, REST_ROUNDS, SeedFailed, Story
+from tests.simulation.recorder import Recorder
+from tests.simulation.run import Place, Story, run_in_home
 from tests.simulation.stories.check import check_story
+from tests.simulation.stories.compare import check_reference
 from tests.simulation.stories.desk import Desk
 from tests.simulation.stories.script import Script, draw_script
 
-CALM_AFTER: Final = 300
 JUMPS_US: Final = (SECOND_US, MINUTE_US, 10 * MINUTE_US, HOUR_US, 5 * HOUR_US)
 
 
@@ -79,60 +77,28 @@ class Life(Story):
             assert not strange, f"timers without an execution: {strange}"
             self.look_again()
 
-    def come_to_rest(self, *, calm: bool = False) -> None:
-        """End all harm and let everything run until nothing is left to do, people help where they do."""
-        machine = self.machine
-        machine.disk.full, machine.disk.crash_at, machine.disk.fail_at, machine.disk.aim = False, None, None, None
-        for rounds in range(REST_ROUNDS):
-            machine.receivers.calm = calm or rounds > CALM_AFTER
-            self._send()
-            engine, dispatcher = machine.run_engine(), machine.run_dispatcher()
-            if rounds < CALM_AFTER and self.rng.random() < 0.3:
-                self._hear(self.desk.visit())
-            if engine or dispatcher or self.sent < len(self.scenario.batches) or not self._all_alive():
-                continue
-            self.desk.read()
-            if self._hear(self.desk.help()):
-                continue
-            due_us = machine.next_due_us()
-            if due_us is None and machine.engine.idle() and machine.dispatcher.idle:  # type: ignore[union-attr]
-                break
-            if due_us is not None:
-                machine.wall_us = max(machine.wall_us + 1, due_us)
-        else:
-            raise AssertionError("it does not come to rest: a role says that it has work and does none")
-        assert machine.engine is not None
-        assert machine.engine.open_actions == 0, f"{machine.engine.open_actions} commands seem to be without an outcome"
+    def _come_by(self) -> None:
+        if self.rng.random() < 0.3:
+            self._hear(self.desk.visit())
+
+    def _help(self) -> bool:
+        self.desk.read()
+        return self._hear(self.desk.help())
 
 
 def run_story(seed: int, coverage: Counter[str]) -> None:
     """Run a seed; raises SeedFailed."""
-    rng = Random(seed)
-    home = Path(tempfile.mkdtemp(prefix=f"story-{seed}-", dir=MEMORY if MEMORY.is_dir() else None))
-    mine: Counter[str] = Counter()
-    disk = Disk(f"story-{seed}", seed, mine)
-    try:
-        _run(home, disk, rng, mine)
-    except BaseException as error:
-        raise SeedFailed(seed, error) from error
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    coverage.update(mine)
+    run_in_home(seed, coverage, _live)
 
 
-def _run(home: Path, disk: Disk, rng: Random, coverage: Counter[str]) -> None:
-    script: Script = draw_script(rng, PARTITIONS)
+def _live(place: Place) -> None:
+    rng, coverage = place.rng, place.coverage
+    script = draw_script(rng, PARTITIONS)
     coverage.update(script.scenario.coverage)
     receivers = StoryReceivers(Random(rng.randrange(1 << 32)))
-    options = Options(
-        clock="events" if script.scenario.exact else "wall",
-        turn_rows=rng.choice((2, 4, 16, 8192)),
-        in_flight=rng.choice((2, 8, 64)),
-        checkpoint_pages=rng.choice((2, 8, 4096)),
-        due_most=rng.choice((1, 2, 20_000, 20_000)),
-    )
-    machine = Machine(home, disk, rng, options, receivers, coverage)
-    desk = Desk(home, Random(rng.randrange(1 << 32)), coverage, helps=rng.random() < 0.8, eager=rng.choice((0.2, 0.6, 1.0)))
+    machine = place.machine(receivers, exact=script.scenario.exact)
+    machine.recorder = recorder = Recorder()
+    desk = Desk(place.home, Random(rng.randrange(1 << 32)), coverage, helps=rng.random() < 0.8, eager=rng.choice((0.2, 0.6, 1.0)))
     life = Life(machine, script.scenario, rng, coverage, desk=desk, script=script)
     try:
         life.live()
@@ -140,5 +106,7 @@ def _run(home: Path, disk: Disk, rng: Random, coverage: Counter[str]) -> None:
     finally:
         machine.close()
     life.look_again()
-    check_story(home, script, desk.helps, receivers, coverage)
+    check_story(place.home, script, desk.helps, receivers, coverage)
+    if script.scenario.exact and script.comparable:
+        check_reference(place.home, recorder, coverage)
     coverage["stories"] += 1

@@ -1,0 +1,106 @@
+"""The order in which an engine took in what it took in, as far as it is durable: transaction by transaction.
+
+A transaction whose end was an error is in doubt; the number of turns that the file knows at the next start decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from flows.engine.engine import Engine
+from flows.engine.slices import Part
+from flows.engine.work import JoinedWork
+from schemas.ports import Chunk
+from schemas.topics import CONTROL, is_events
+
+OWN: Final = "engine-"
+
+
+class Taken(NamedTuple):
+    """One record that was taken in. `own`: the engine said it itself."""
+
+    topic: str
+    data: bytes
+    own: bool
+
+
+@dataclass(slots=True)
+class Piece:
+    """One transaction: what it took in, then up to which times delays and deadlines fell due."""
+
+    taken: list[Taken]
+    whole: list[Taken]  # all that its turn took in so far: only the last transaction of a turn moves the positions
+    start_us: int  # the clock before the turn
+    now_us: int
+    past_us: int
+    last: bool
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Notes the transactions of all engines that live on one machine, one after the other."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    _turn: int = 0
+    _doubt: tuple[int, Piece] | None = None
+
+    def attach(self, engine: Engine) -> None:
+        """Follow an engine from its start on."""
+        self._settle(engine._turn)
+        run, commit = engine._run, engine._commit
+        now: list[Piece] = []
+
+        def noted_run(part: Part, work: JoinedWork, *rest: Any) -> Any:
+            now[:] = [_piece(part, work)]
+            return run(part, work, *rest)
+
+        def noted_commit(*what: Any) -> None:
+            self._doubt = engine._turn + 1, now[0]
+            commit(*what)
+            self._settle(engine._turn)
+
+        engine._run, engine._commit = noted_run, noted_commit  # type: ignore[method-assign]
+
+    def order(self) -> Iterator[tuple[str, bytes] | tuple[int, int]]:
+        """Give records and the times that passed behind them."""
+        for piece in self.pieces:
+            yield from ((one.topic, one.data) for one in piece.taken)
+            yield piece.now_us, piece.past_us
+
+    def _settle(self, turn: int) -> None:
+        """Hear how many transactions are durable."""
+        assert turn >= self._turn, f"{self._turn} transactions were durable, the file knows {turn}"
+        if self._doubt is not None and turn >= self._doubt[0]:
+            self.pieces.append(self._doubt[1])
+        self._turn, self._doubt = turn, None
+
+
+def _piece(part: Part, work: JoinedWork) -> Piece:
+    taken = work.decoded.taken
+    given = {one.position for one in part.inputs}
+    return Piece(
+        list(_of_part(taken.chunks, part, given)),
+        [_taken(chunk, data) for chunk in taken.chunks for data in chunk.records] if part.last else [],
+        taken.now_us,
+        part.times.now_us,
+        part.times.past_us,
+        part.last,
+    )
+
+
+def _of_part(chunks: Sequence[Chunk], part: Part, given: set[tuple[str, str, int, int]]) -> Iterator[Taken]:
+    row = 0
+    for chunk in chunks:
+        for at, data in enumerate(chunk.records, chunk.base):
+            if is_events(chunk.topic):
+                if part.start <= row < part.end:
+                    yield _taken(chunk, data)
+                row += 1
+            elif (chunk.topic == CONTROL and not part.start) or (chunk.source, chunk.topic, chunk.partition, at) in given:
+                yield _taken(chunk, data)
+
+
+def _taken(chunk: Chunk, data: bytes) -> Taken:
+    return Taken(chunk.topic, data, chunk.source.startswith(OWN))
