@@ -128,7 +128,11 @@ class LocalWorld:
     def _tell_parent(self, parent: tuple[LocalExecution, int], awaited: bool, ended: Ended) -> None:
         one, token = parent
         if awaited:
-            self._next.append(lambda: self._book(one, child_ended(self._moment(one, self.now_us), token, ended), self.now_us))
+            self._next.append(lambda: self._end_call(one, token, ended))
+
+    def _end_call(self, one: LocalExecution, token: int, ended: Ended) -> None:
+        if one.state is not None:  # else it has ended since, by the same word
+            self._book(one, child_ended(self._moment(one, self.now_us), token, ended), self.now_us)
 
     def _end(self, one: LocalExecution, ended: Ended) -> None:
         if one.parent is not None:
