@@ -41,9 +41,9 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
         return
     limited = live.runnable.limited
     before = place_of(live.state) if limited else None
-    live.state, live.status, live.touched = advanced.state, advanced.status, True
+    live.state, live.status, live.env, live.touched = advanced.state, advanced.status, advanced.env, True
     if advanced.begun is not None:  # a watch has become an execution
-        live.cause, live.started_us = advanced.begun, now_us
+        live.cause, live.started_us, live.known = advanced.begun, now_us, {}
     live.transitions.extend(advanced.transitions)
     if advanced.timers_gone or advanced.timers_set or advanced.waits_gone:
         _book_times(pending, live, advanced)

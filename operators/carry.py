@@ -34,6 +34,7 @@ from operators.start_inputs import BadInputs, input_env
 from schemas.effects import Called, Ended
 from schemas.ids import event_key, execution_id
 from schemas.ports import Timer, Wait
+from schemas.errors import InvalidInput
 from schemas.program import Call, Manual
 from schemas.records import HOPS_MAX, DeadLetter, Decision, OperatorCommand, Result, encode
 
@@ -99,8 +100,8 @@ def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> No
 def give(pending: Pending, one: Input) -> None:
     """Give an execution the outcome of its command, a person's decision or an operator's word."""
     record = one.record
-    if isinstance(record, OperatorCommand) and record.command == "start":
-        _start_by_hand(pending, record, one)
+    if isinstance(record, OperatorCommand) and record.command in ("start", "fork"):
+        (_start_by_hand if record.command == "start" else _fork)(pending, record, one)
         return
     row = _row_of(pending, record.execution)
     live = None if row is None else live_of(pending, row)
@@ -215,6 +216,29 @@ def _refuse(pending: Pending, one: Input, reason: str, detail: str) -> None:
             position=position,
             reason=reason,
             detail=detail,
+def _fork(pending: Pending, order: OperatorCommand, one: Input) -> None:
+    """Start another execution from a step of one that was. The same order twice is one fork."""
+    origin, runnable = _id_of(order.execution), pending.reads.world.deployed(order.version)
+    known = origin is not None and (origin in pending.by_id or pending.reads.world.exists(origin))
+    if origin is None or not known or order.folded is None:
+        _refuse(pending, one, "no-such-execution", f"there is no execution {order.execution[:64]} to fork")
+        return
+    if runnable is None:
+        _refuse(pending, one, "no-such-flow", f"version {order.version[:64]} of flow '{order.flow}' is not deployed any more")
+        return
+    try:
+        env = fork_env(runnable.program, order)
+    except (InvalidInput, ValueError) as error:
+        _refuse(pending, one, "cannot-fork", str(error))
+        return
+    cause = Cause(*order.folded.cause)
+    identity = fork_id(order.tenant, order.flow, origin, order.id, cause.time_us)
+    if identity in pending.by_id or pending.reads.world.exists(identity):
+        return
+    _start(pending, _new_live(pending, order.tenant, identity, runnable, cause, one.now_us), env, one.now_us)
+    _settle(pending)
+
+
             payload=encode(one.record),
             at=one.now_us,
         )
@@ -299,7 +323,11 @@ def _abandon(pending: Pending, item: ChildGone) -> None:
 
 def _row_of(pending: Pending, execution: str) -> int | None:
     try:
-        identity = bytes.fromhex(execution)
+        return bytes.fromhex(execution)
     except ValueError:
         return None
-    return pending.by_id.get(identity, pending.reads.by_id.get(identity))
+    identity = _id_of(execution)
+    return None if identity is None else pending.by_id.get(identity, pending.reads.by_id.get(identity))
+
+
+def _id_of(execution: str) -> bytes | None:

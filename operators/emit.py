@@ -14,7 +14,7 @@ import msgspec
 
 from operators.advance import Runnable
 from operators.execution import Cause, Parked
-from operators.live import Live, shard_of_tenant
+from operators.live import Live, bound_since, shard_of_tenant
 from schemas.commands import Command
 from schemas.effects import Emitted, Ended
 from schemas.expression.literals import print_timestamp
@@ -168,7 +168,7 @@ def event_record(tenant: str, event: Emitted) -> bytes:
 
 def _history(live: Live, namespace: str) -> History:
     waiting_on, wait_until = waits_of(live)
-    program = live.runnable.program
+    program, cause, known = live.runnable.program, live.cause, live.known
     return History(
         tenant=live.tenant,
         execution=live.id.hex(),
@@ -200,5 +200,7 @@ def waits_of(live: Live) -> tuple[str | None, int | None]:
 def _soonest(parked: Parked) -> tuple[int, int]:
     return parked.due_us, parked.token
 
+        cause=None if known else (cause.event, cause.source, cause.time_us, cause.correlationid, cause.hops),
+        bound=bound_since(known, live.env),
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

@@ -38,7 +38,7 @@ def _handled(run: Run, failure: StepFailed, name: str) -> int | None:
     handler: int = getattr(step, "handler", END)
     if handler < 0:
         return None
-    run.note("failed", name, "", _detail(failure))
+    run.note("failed", name, "", _detail(failure) | {"handler": program.steps[handler].name})
     run.bind("error.code", failure.code)
     run.bind("error.step", name)
     run.bind("error.message", failure.message)

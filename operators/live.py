@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import Any, Final
 
 import msgspec
 
 from operators.advance import Runnable
 from operators.execution import Cause, State, pack, unpack
+from schemas.exact_json import exact
 from schemas.ids import shard_of
 from schemas.ports import ChangedExecution, NewExecution, StoredExecution
 from schemas.records import Status, Transition
 
 TENANTS_REMEMBERED = 100_000
+_NOTHING: Final = object()
 shard_of_tenant = lru_cache(maxsize=TENANTS_REMEMBERED)(shard_of)
 
 
@@ -35,6 +38,8 @@ class Live(msgspec.Struct):
     touched: bool = False  # something came of what came in
     called_by: str | None = None  # the parent's public id, in the turn of the start
     moved: bool = False  # to another version, in this turn
+    known: Mapping[str, Any] = {}  # what it had bound before this turn
+    env: Mapping[str, Any] = {}  # what it has bound now
     transitions: list[Transition] = []  # msgspec gives each its own
 
 
@@ -54,7 +59,13 @@ def loaded(stored: StoredExecution, runnable: Callable[[str], Runnable]) -> Live
         False,
         stored.parent,
         stored.parent_token,
+        known=state.env,
     )
+
+
+def bound_since(known: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what was bound since, as a history holds it."""
+    return {name: exact(value) for name, value in env.items() if known.get(name, _NOTHING) is not value}
 
 
 def new_row(live: Live) -> NewExecution:

@@ -8,6 +8,7 @@ from operators.closing import close, finish, go_on_closing
 from operators.execution import NOWHERE, ROOT, Parked
 from operators.failing import fail_step
 from operators.for_each import start_items
+from operators.forked import FORK, go_on_from
 from operators.frames import is_alive
 from operators.run import ARM, FOREVER_US, PUMP, STEPS_MAX, Advanced, Run, StepFailed, advanced, note_policies
 from schemas.effects import Ended
@@ -106,7 +107,9 @@ def _is_kept(run: Run) -> bool:
 
 
 def begin_steps(run: Run, entry: int) -> Advanced:
-    """Start the first token."""
+    """Start the first token; that of a fork where it goes on."""
+    if FORK in run.root:
+        entry = go_on_from(run)
     note_policies(run)
     go(run, entry)
     return carry(run)

@@ -46,6 +46,10 @@ class World(Protocol):
         """Give the program of a version, ready to run."""
         ...
 
+    def deployed(self, version: str) -> Runnable | None:
+        """Give the program of a version, None where there is none (any more)."""
+        ...
+
     def connector(self, tenant: str, action: str) -> str:
         """Give the connector that serves an action type of a tenant."""
         ...

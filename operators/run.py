@@ -89,6 +89,7 @@ class Advanced(msgspec.Struct):
     abandoned: tuple[Abandoned, ...] = ()
     ended: Ended | None = None
     begun: Cause | None = None  # a watch has begun to run now: by this cause
+    env: dict[str, Any] = {}  # what it has bound; what each input binds anew is left out
 
 
 class Moment(msgspec.Struct):
@@ -291,14 +292,14 @@ def note_policies(run: Run) -> None:
 
 def advanced(run: Run, *, keep: bool) -> Advanced:
     """Give what was done; `keep`: something can still happen to the execution."""
-    state = None
+    state, env = None, _kept(run)
     if keep:
         if run.frames:
             run.more().frames = run.frames
         rest = run.rest
         if rest is not None and rest.is_empty():
             rest = None
-        state = State(run.cause, run.started_us, _kept(run), tuple(run.parked.values()), run.passes, run.next_token, rest)
+        state = State(run.cause, run.started_us, env, tuple(run.parked.values()), run.passes, run.next_token, rest)
     return Advanced(
         state,
         run.status,
@@ -314,6 +315,7 @@ def advanced(run: Run, *, keep: bool) -> Advanced:
         run.abandoned,
         run.ended,
         run.begun,
+        env,
     )
 
 

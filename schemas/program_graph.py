@@ -62,6 +62,10 @@ class Graph:
         """List a place and all that a token there may come to, also by errors and the flow's own on_error and on_retract."""
         return _reached(self._any_way, [place, *(one for one in (self.program.on_error, self.program.on_retract) if one >= 0)])
 
+    def steps(self) -> frozenset[int]:
+        """List the places of the flow's own steps, and of what handles their errors: all but on_error and on_retract."""
+        return _reached(self._any_way, [self.program.entry])
+
     def blocks(self, place: int) -> tuple[Block, ...]:
         """Name the blocks that a place stands in, the outermost first."""
         return self._blocks.get(place, ())
@@ -92,7 +96,7 @@ class Graph:
         found: dict[int, list[Block]] = {}
         for step in self.program.steps:
             for arm, first, end in _arms(step):
-                for place in _reached(self._following, [first], end):
+                for place in _reached(self._any_way, [first], end):
                     found.setdefault(place, []).append((step.name, arm))
         return {place: tuple(blocks) for place, blocks in found.items()}
 

@@ -131,16 +131,31 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     refused: str = ""  # why the door refused it
 
 
+Origin = tuple[str, str, int, str, int]  # of an execution: event id, source, time in microseconds, correlation id, hops
+
+
+class Folded(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution as it stood when it came to a step: what caused it, what it had bound (schemas/exact_json.py).
+
+    `used` are keys of events that it had met (hex), `changed` the names that whoever forks it has set to other values.
+    """
+
+    cause: Origin
+    bound: dict[str, Json]
+    used: list[str] = []
+    changed: list[str] = []
+
+
 class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True):
     """What an operator wants of an execution, or the start of a flow by hand, on the topic `commands`.
 
     cancel: the execution. skip and retry: the step that failed or waits. resume: a step whose outcome is unknown; `outcome` says
     what became of it. migrate: go on in the version that is in force then, if it can. start: `flow` with `inputs`; `id` is the
-    idempotency key.
+    idempotency key. fork: another execution of `flow` in `version`, from `step` on, out of what this one had bound there.
     """
 
     v: int = 1
-    command: Literal["cancel", "skip", "retry", "resume", "migrate", "start"]
+    command: Literal["cancel", "skip", "retry", "resume", "migrate", "start", "fork"]
     tenant: str
     execution: str = ""  # hex
     flow: str = ""
@@ -149,6 +164,8 @@ class OperatorCommand(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["", "done", "not_done"] = ""
     inputs: Json = None
     id: str = ""
+    version: str = ""
+    folded: Folded | None = None
     by: str = ""
     roles: list[str] = []
     at: int
@@ -193,6 +210,7 @@ Kind = Literal[
     "resumed",
     "migrated",
     "used",
+    "forked",
 ]
 
 
@@ -203,7 +221,7 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
     (detail: until, microseconds) · stopped · failed (detail: code and message) · ended (detail: status) · met (detail: the event)
     · timed_out · answered (detail: status and attempts of an awaited action) · requested, decided, refused, reminded, escalated
     (an approval) · called (detail: the execution) · emitted (detail: the event) · cancelled · closing (detail: code)
-    · retracted · skipped, retried, resumed, migrated (by an operator) · used (detail: policies and their versions). The verb
+    · retracted · skipped, retried, resumed, migrated (by an operator) · used (detail: policies and their versions) · forked (detail: from which execution and step). The verb
     `compensation` marks what undoes.
     Tests name them by verb and kind: `approval.decided`, `compensation.completed`.
     """
@@ -216,7 +234,11 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """What one execution did in one turn, in order. Fields that say the usual are left out of the bytes."""
+    """What one execution did in one turn, in order. Fields that say the usual are left out of the bytes.
+
+    `bound` are the values that it has had since this turn (schemas/exact_json.py); of the turn in which it started those that
+    it took along from its cause, and `cause` too. So a history says all that an execution knew, at each of its steps.
+    """
 
     tenant: str
     execution: str
@@ -229,6 +251,8 @@ class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     wait_until: int | None = None
     started: int = 0  # when the execution started
     parent: str | None = None  # the execution that called this one
+    cause: Origin | None = None
+    bound: dict[str, Json] = {}
     transitions: list[Transition]
 
 

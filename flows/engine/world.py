@@ -42,6 +42,11 @@ class EngineWorld:
         """Give the connector that serves an action type of a tenant."""
         return self._deployed.connector(tenant, action)
 
+    def deployed(self, version: str) -> Runnable | None:
+        """Give the program of a version, None where there is none (any more)."""
+        known = self._deployed.program(version) or self._store.program(version)
+        return None if known is None else self.runnable(version)
+
     def load(self, row: int) -> StoredExecution | None:
         """Read a live execution by row."""
         return self._store.load([row]).get(row)
