@@ -23,6 +23,8 @@ from operators.advance import (
 from operators.book import book, meet_open, moment_of
 from operators.emit import call_too_many_hops
 from operators.execution import Cause
+from operators.forked import fork_env, fork_id
+from operators.gathered import gathering_of, lapse, open_one, take_end
 from operators.incoming import Arrived, Candidate, Input, Retraction
 from operators.limit_book import place_of
 from operators.limited import ask_again, ask_first, next_of, start_within
@@ -32,10 +34,10 @@ from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pend
 from operators.recall import is_new
 from operators.start_inputs import BadInputs, input_env
 from schemas.effects import Called, Ended
+from schemas.errors import InvalidInput
 from schemas.ids import event_key, execution_id
 from schemas.ports import Timer, Wait
-from schemas.errors import InvalidInput
-from schemas.program import Call, Manual
+from schemas.program import After, Call, Manual
 from schemas.records import HOPS_MAX, DeadLetter, Decision, OperatorCommand, Result, encode
 
 # --- what comes in
@@ -53,9 +55,16 @@ def start_candidate(pending: Pending, candidate: Candidate) -> None:
 
 
 def start_watch(pending: Pending, candidate: Candidate) -> None:
-    """Watch for what an absence or a sequence waits for, from its first event on."""
+    """Watch for what an absence or a sequence waits for, from its first event on; gather ends of flows."""
+    gathers = isinstance(candidate.runnable.program.triggers[candidate.watch], After)
+    if gathers and take_end(pending, candidate):
+        _settle(pending)
+        return
     live = _born(pending, candidate)
     if live is None:
+        return
+    if gathers:
+        open_one(pending, candidate, live)
         return
     moment = moment_of(pending, live, candidate.now_us)
     book(pending, live, watch(moment, candidate.cause, candidate.env, candidate.watch), candidate.now_us)
@@ -71,6 +80,9 @@ def fire_timer(pending: Pending, timer: Timer, now_us: int, *, deadline: bool) -
     if not deadline and live is not None and place_of(live.state) is not None:
         ask_again(pending, live, now_us)
         _settle(pending)
+        return
+    if live is not None and gathering_of(live) is not None:
+        lapse(pending, live, now_us)
         return
     advanced = None
     if live is not None and live.state is not None:
@@ -204,18 +216,6 @@ def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None
     _settle(pending)
 
 
-def _refuse(pending: Pending, one: Input, reason: str, detail: str) -> None:
-    source, topic, partition, position = one.position
-    pending.said.dead.append(
-        DeadLetter(
-            kind="decision" if isinstance(one.record, Decision) else "command",
-            tenant=one.record.tenant,
-            source=source,
-            topic=topic,
-            partition=partition,
-            position=position,
-            reason=reason,
-            detail=detail,
 def _fork(pending: Pending, order: OperatorCommand, one: Input) -> None:
     """Start another execution from a step of one that was. The same order twice is one fork."""
     origin, runnable = _id_of(order.execution), pending.reads.world.deployed(order.version)
@@ -239,6 +239,18 @@ def _fork(pending: Pending, order: OperatorCommand, one: Input) -> None:
     _settle(pending)
 
 
+def _refuse(pending: Pending, one: Input, reason: str, detail: str) -> None:
+    source, topic, partition, position = one.position
+    pending.said.dead.append(
+        DeadLetter(
+            kind="decision" if isinstance(one.record, Decision) else "command",
+            tenant=one.record.tenant,
+            source=source,
+            topic=topic,
+            partition=partition,
+            position=position,
+            reason=reason,
+            detail=detail,
             payload=encode(one.record),
             at=one.now_us,
         )
@@ -322,12 +334,12 @@ def _abandon(pending: Pending, item: ChildGone) -> None:
 
 
 def _row_of(pending: Pending, execution: str) -> int | None:
-    try:
-        return bytes.fromhex(execution)
-    except ValueError:
-        return None
     identity = _id_of(execution)
     return None if identity is None else pending.by_id.get(identity, pending.reads.by_id.get(identity))
 
 
 def _id_of(execution: str) -> bytes | None:
+    try:
+        return bytes.fromhex(execution)
+    except ValueError:
+        return None

@@ -6,7 +6,7 @@ Reads: the executions a turn touched and what they said. Emits: appends. State: 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -17,7 +17,7 @@ from operators.execution import Cause, Parked
 from operators.live import Live, bound_since, shard_of_tenant
 from schemas.commands import Command
 from schemas.effects import Emitted, Ended
-from schemas.expression.literals import print_timestamp
+from schemas.expression.literals import print_duration, print_timestamp
 from schemas.ids import action_id
 from schemas.internal import FLOW_ENDED
 from schemas.ports import Append
@@ -130,6 +130,25 @@ def start_over_limit(live: Live, why: str, at_us: int) -> DeadLetter:
     )
 
 
+def gathered_in_vain(live: Live, missing: Sequence[str], within_us: int, at_us: int) -> DeadLetter:
+    """Say that a flow was not started, for it starts after several and not all of them had ended in time."""
+    program, cause = live.runnable.program, live.cause
+    left, within = ", ".join(missing), print_duration(within_us)
+    said = {"flow": program.flow, "version": program.version, "event": cause.event, "missing": list(missing)}
+    return DeadLetter(
+        kind="after",
+        tenant=live.tenant,
+        source="",
+        topic="",
+        partition=0,
+        position=0,
+        reason="incomplete",
+        detail=f"flow '{program.flow}' was not started: {left} had not ended within {within} of {cause.source}",
+        payload=_encoder.encode(said),
+        at=at_us,
+    )
+
+
 def _hops(tenant: str, hops: int, what: str, payload: bytes, at_us: int, action: str = "") -> DeadLetter:
     return DeadLetter(
         kind="hops",
@@ -181,6 +200,8 @@ def _history(live: Live, namespace: str) -> History:
         wait_until=wait_until,
         started=live.started_us,
         parent=live.called_by,
+        cause=None if known else (cause.event, cause.source, cause.time_us, cause.correlationid, cause.hops),
+        bound=bound_since(known, live.env),
         transitions=live.transitions,
     )
 
@@ -200,7 +221,5 @@ def waits_of(live: Live) -> tuple[str | None, int | None]:
 def _soonest(parked: Parked) -> tuple[int, int]:
     return parked.due_us, parked.token
 
-        cause=None if known else (cause.event, cause.source, cause.time_us, cause.correlationid, cause.hops),
-        bound=bound_since(known, live.env),
 
 _encoder = msgspec.json.Encoder(decimal_format="number")

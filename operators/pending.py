@@ -70,6 +70,10 @@ class World(Protocol):
         """Give the events kept under a wait key since a time, the latest first."""
         ...
 
+    def waiting(self, key: int) -> Sequence[Wait]:
+        """Give the waits found by a key."""
+        ...
+
     def policies(self, tenant: str, program: Program, now_us: int) -> Mapping[str, Any]:
         """Give the policies that a program reads, as its environment names them, and `policies`: their versions by name."""
         ...
@@ -218,6 +222,7 @@ class Pending:
     reach: int = 0  # the first row that can meet a wait opened now
     floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back
     number: int = 0
+    gathering: dict[int, int] = field(default_factory=dict)  # by key the rows of what gathers ends of flows since this turn
     admission: Admission = field(init=False)
     followed: bool = field(init=False)  # whether any flow starts after another
 

@@ -17,7 +17,7 @@ from operators.run import Advanced, Awaited, Moment, Run, advanced, begin
 from schemas.effects import MetEvent, Waiting
 from schemas.errors import BrokenInvariant
 from schemas.expression.rows import compile_row
-from schemas.program import Absence, EventTrigger, Sequence
+from schemas.program import Absence, After, EventTrigger, Sequence
 
 TOKEN = 0  # of a watch: the first one
 RETRACT_UNTIL = "trigger.retract_until"  # in the environment of a start: until when the engine may take the verdict back
@@ -76,40 +76,42 @@ def meet_watch(run: Run, watch: Watch, event: MetEvent) -> Advanced | None:
         return discard(run, watch)
     if event.time_us < watch.last_us:
         return None
-    _leave(run, watch)
+    leave(run, watch)
     run.root[detail.then[watch.reached].bind] = event.data
     if watch.reached + 1 < len(detail.then):
         return _watch(run, Watch(watch.trigger, None, watch.time_us, watch.due_us, watch.reached + 1, event.time_us))
     run.cause = Cause(event.id, event.source, event.time_us, event.correlationid, event.hops)
     for name, _ in run.runnable.program.reads:
         run.root[name] = _at(event.data, name.split("."))
-    return _begin(run, watch, 0)
+    return begin_watched(run, watch, 0)
 
 
 def end_watch(run: Run, watch: Watch) -> Advanced:
     """Take that the time of a watch is over."""
+    if isinstance(run.runnable.program.triggers[watch.trigger], After):
+        return discard(run, watch)
     detail = _detail(run, watch.trigger)
     if isinstance(detail, Sequence):
         return discard(run, watch)
-    _leave(run, watch)
-    return _begin(run, watch, detail.retract_us)
+    leave(run, watch)
+    return begin_watched(run, watch, detail.retract_us)
 
 
 def discard(run: Run, watch: Watch) -> Advanced:
     """End a watch without a trace."""
-    _leave(run, watch)
+    leave(run, watch)
     run.status = "discarded"
     return advanced(run, keep=False)
 
 
-def _leave(run: Run, watch: Watch) -> None:
+def leave(run: Run, watch: Watch) -> None:
     run.end_timer(timer_of(TOKEN, watch.due_us))
     if watch.key is not None:
         run.end_wait(watch.key, TOKEN)
     run.more().watch = None
 
 
-def _begin(run: Run, watch: Watch, retract_us: int) -> Advanced:
+def begin_watched(run: Run, watch: Watch, retract_us: int) -> Advanced:
     """Start for real, now."""
     run.started_us = run.now_us
     run.deadline_us = run.now_us + run.runnable.program.timeout_us

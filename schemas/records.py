@@ -260,7 +260,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A record or a command that was set aside, with all that is needed to send it again."""
 
     v: int = 1
-    kind: Literal["event", "control", "result", "action", "hops", "poison", "decision", "command", "limit"]
+    kind: Literal["event", "control", "result", "action", "hops", "poison", "decision", "command", "limit", "after"]
     tenant: str | None
     source: str  # the file (or cluster) of the topic
     topic: str

@@ -13,7 +13,7 @@ from operators.steps import make_runnable
 from operators.wait_shapes import start_keys
 from schemas.errors import BrokenInvariant
 from schemas.limits import LimitReads
-from schemas.ports import Remembered, StateStore, StoredExecution
+from schemas.ports import Remembered, StateStore, StoredExecution, Wait
 from schemas.program import Absence, EventTrigger, Program, unpack
 from schemas.program import Sequence as Chain
 
@@ -62,6 +62,10 @@ class EngineWorld:
     def remembered(self, key: int, since_us: int) -> Sequence[Remembered]:
         """Give the events kept under a wait key since a time, the latest first."""
         return self._store.remembered(key, since_us)
+
+    def waiting(self, key: int) -> Sequence[Wait]:
+        """Give the waits found by a key."""
+        return self._store.waiting([key])
 
     def policies(self, tenant: str, program: Program, now_us: int) -> Mapping[str, Any]:
         """Give the policies that a program reads, as its environment names them."""

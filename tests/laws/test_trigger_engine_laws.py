@@ -106,26 +106,34 @@ def _text(us: int) -> str:
 
 
 @contextmanager
-def a_home() -> Iterator[Path]:
+def a_home(flows: str) -> Iterator[Path]:
     home = Path(tempfile.mkdtemp(prefix="law-", dir=MEMORY if MEMORY.is_dir() else None))
     try:
-        (home / "flows.yaml").write_text(FLOWS)
+        (home / "flows.yaml").write_text(flows)
         yield home
     finally:
         shutil.rmtree(home)
 
 
 def run(drawn: Sequence[tuple[Any, ...]], sizes: Sequence[int], turn_rows: int, *, again: bool) -> tuple[Any, ...]:
-    """Send orders in pieces, turns behind each, perhaps a restart too; give histories, late events and what is still held."""
-    with a_home() as home:
+    """Send orders in pieces; give histories, late events and what is still held."""
+    return tell(FLOWS, TOPIC, list(records(drawn)), (sizes, turn_rows), again=again)
+
+
+def tell(
+    flows: str, topic: str, told: Sequence[tuple[str, bytes]], cut: tuple[Sequence[int], int], *, again: bool
+) -> tuple[Any, ...]:
+    """Send events (tenant, record) in pieces, turns behind each, perhaps a restart too; give what `read` finds."""
+    sizes, turn_rows = cut
+    with a_home(flows) as home:
         log = IngressLog(home / "ingress.db")
         deploy(FileIngress(log, SystemClock()), home, check_files([home / "flows.yaml"], home))
         engine = build_engine(home, EngineSettings("events", turn_rows))
-        left = list(records(drawn))
+        left = list(told)
         _hold(log, value=True)  # an idle clock would run on between two pieces
         for size in [*sizes, len(left)]:
             piece, left = left[:size], left[size:]
-            log.append([Append(TOPIC, partition_of(tenant, log.partitions), [data]) for tenant, data in piece], START_US)
+            log.append([Append(topic, partition_of(tenant, log.partitions), [data]) for tenant, data in piece], START_US)
             while engine.step() is not None:
                 pass
             if again:
@@ -148,12 +156,15 @@ def _hold(log: IngressLog, *, value: bool | None) -> None:
 def read(home: Path) -> tuple[Any, ...]:
     histories: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     late = []
-    reader = FileReader(home / "engine-0.db", lambda topic: topic in ("history", "late"), {})
+    dead = []
+    reader = FileReader(home / "engine-0.db", lambda topic: topic in ("history", "late", "dead_letters"), {})
     while chunks := reader.poll(10_000):
         for chunk in chunks:
             for data in chunk.records:
                 record = json.loads(data)
-                if chunk.topic == "late":
+                if chunk.topic == "dead_letters":
+                    dead.append((record["tenant"], record["reason"], record["detail"], record["at"]))
+                elif chunk.topic == "late":
                     late.append((record["tenant"], record["flow"], record["event"], record["time"], record["key"]))
                 else:
                     histories[record["flow"], record["tenant"], record["execution"]] += record["transitions"]
@@ -163,7 +174,7 @@ def read(home: Path) -> tuple[Any, ...]:
         statuses = sorted(rows(connection, "select flow, tenant, status, count(*) from executions group by 1, 2, 3"))
     finally:
         connection.close()
-    return dict(histories), sorted(late), statuses
+    return dict(histories), sorted(late), statuses, sorted(dead)
 
 
 @settings(max_examples=12, deadline=None)

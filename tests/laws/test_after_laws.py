@@ -1,0 +1,131 @@
+"""Laws of starts after several ends: how the input is cut and where it restarts does not show, and what starts is what should."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.topics import FLOW_EVENTS
+from tests.laws.test_trigger_engine_laws import MINUTE_US, START_US, _text, tell
+
+FLOWS: Final = """
+event: order.noticed
+topic: notices.events
+fields: {order: {said: string}}
+---
+flow: extract
+inputs: {customer: string, total: "money(GBP)"}
+trigger: {manual: {roles: [desk]}}
+steps: [{delay: 1m}]
+output: {customer: "{{ inputs.customer }}", total: "{{ inputs.total }}"}
+---
+flow: enrich
+inputs: {customer: string}
+trigger: {manual: {roles: [desk]}}
+steps: [{delay: 1m}]
+output: {customer: "{{ inputs.customer }}"}
+---
+flow: together
+trigger: {after: [extract, enrich], within: 2h, key: 'coalesce(after.extract.output.customer, after.enrich.output.customer)'}
+steps:
+  - delay: 5m
+  - {emit: order.noticed, with: {order: {said: "{{ after.extract.output.total }} {{ after.enrich.execution }} {{ event.id }}"}}}
+---
+flow: of_one_order
+trigger: {after: [extract, enrich], status: any, within: 30m, conditions: [after.extract.status == "completed"]}
+steps: [{emit: order.noticed, with: {order: {said: "{{ event.correlationid }} {{ after.enrich.status }}"}}}]
+---
+flow: often
+trigger:
+  after: extract
+  window: {key: after.extract.output.customer, sliding: 1h, lateness: 10m,
+    measures: {ends: count(), spend: sum(after.extract.output.total)}, when: window.ends >= 2}
+steps:
+  - {emit: order.noticed, with: {order: {said: "{{ window.ends }} {{ window.spend }} {{ after.extract.output.total }}"}}}
+---
+flow: by_shift
+trigger:
+  after: [extract, enrich]
+  join: any
+  status: any
+  window: {key: event.tenant, tumbling: 6h, fire: close, retract: 2d, measures: {ends: count()}, when: window.ends < 4}
+steps: [{delay: 20m}, {emit: order.noticed, with: {order: {said: "{{ window.ends }} {{ coalesce(after.extract.status, '') }}"}}}]
+on_retract: [{emit: order.noticed, with: {order: {said: none}}}]
+"""
+
+ends = st.lists(
+    st.tuples(
+        st.integers(0, 40),  # its id: some come twice
+        st.sampled_from(["acme", "globex"]),
+        st.sampled_from([0, 1, 10, 45, 200]),  # minutes from the last
+        st.sampled_from([0, 0, 0, 3, 30, 240]),  # minutes too late
+        st.sampled_from(["extract", "enrich"]),
+        st.sampled_from(["completed", "completed", "failed"]),
+        st.sampled_from(["a", "b"]),
+        st.integers(0, 6),
+    ),
+    min_size=1,
+    max_size=25,
+    unique_by=lambda one: one[0],
+)
+
+
+def records(drawn: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, bytes]]:
+    now_us = START_US
+    for number, tenant, on, late, flow, status, customer, total in drawn:
+        now_us += on * MINUTE_US
+        output = {"customer": customer, **({"total": f"{total}.10 GBP"} if flow == "extract" else {})}
+        ended = {"flow": flow, "version": "v1", "status": status, "execution": f"x{number}"}
+        data = ended | ({"output": output} if status == "completed" else {"code": "rejected"})
+        envelope = {"id": f"e{number}", "source": f"/flows/{flow}", "type": "flow.ended", "tenant": tenant, "specversion": "1.0"}
+        more = {"time": _text(now_us - late * MINUTE_US), "correlationid": f"c{customer}", "data": data}
+        yield tenant, json.dumps(envelope | more).encode()
+
+
+def expected(drawn: Sequence[tuple[Any, ...]]) -> list[tuple[str, str]]:
+    """Give (tenant, what is said) of flow `together`, by the plainest reading of what it says; no end is late."""
+    open_: dict[tuple[str, str], tuple[int, dict[str, tuple[int, str]]]] = {}
+    said = []
+    now = 0
+    for number, tenant, on, _, flow, status, customer, total in drawn:
+        now += on
+        if status != "completed":
+            continue
+        first, kept = open_.get((tenant, customer), (now, {}))
+        if now > first + 120:
+            first, kept = now, {}
+        kept[flow] = (total, f"x{number}")
+        open_[tenant, customer] = first, kept
+        if len(kept) == 2:
+            del open_[tenant, customer]
+            said.append((tenant, f"{kept['extract'][0]}.10 GBP {kept['enrich'][1]} e{number}"))
+    return sorted(said)
+
+
+@settings(max_examples=12, deadline=None)
+@given(ends, st.lists(st.integers(1, 10), max_size=5), st.sampled_from([1, 3, 8192]), st.booleans())
+def test_cuts_and_restarts_do_not_show(drawn: Any, sizes: list[int], turn_rows: int, again: bool) -> None:
+    told = list(records(drawn))
+    whole = tell(FLOWS, FLOW_EVENTS, told, ([], 8192), again=False)
+    cut = tell(FLOWS, FLOW_EVENTS, told, (sizes, turn_rows), again=again)
+    assert cut[1:] == whole[1:]
+    assert cut[0] == whole[0]
+
+
+@settings(max_examples=12, deadline=None)
+@given(ends)
+def test_what_starts_together_is_what_should(drawn: Any) -> None:
+    punctual = [(*one[:3], 0, *one[4:]) for one in drawn]
+    histories, _, _, dead = tell(FLOWS, FLOW_EVENTS, list(records(punctual)), ([], 8192), again=False)
+    said = [
+        (tenant, change["detail"]["data"]["order"]["said"])
+        for (flow, tenant, _), changes in histories.items()
+        for change in changes
+        if flow == "together" and change["kind"] == "emitted"
+    ]
+    assert sorted(said) == expected(punctual)
+    assert all(reason == "incomplete" for _, reason, _, _ in dead)
