@@ -2,7 +2,7 @@
 
 Reads: a turn's chunks, the tenant of each row, how many executions each row starts. Emits: which rows go on now.
 State: the rows that wait, as records with their places, in memory; the engine's file keeps from where on each tenant waits,
-so a start reads them again. Cost: a count a row.
+so a start reads them again. Cost: a count a row; a commit asks for one place a tenant and slot, whatever waits behind it.
 Laws: the rows of one tenant keep their order, none is lost and none comes twice; a tenant that starts no more than `turn_starts`
 a turn never waits for others, and one that is alone never waits.
 """
@@ -43,6 +43,7 @@ class FairShare:
     weights: Mapping[str, int] = field(default_factory=dict)  # 1 where nothing is said
     turn_starts: int = TURN_STARTS
     _waiting: dict[str, deque[Chunk]] = field(default_factory=dict)  # by tenant, in order
+    _bases: dict[Place, deque[int]] = field(default_factory=dict)  # where the pieces of a tenant in a slot begin, in order
     _held: int = 0
     _turn: int = 0
     _forgotten: int = 0
@@ -64,11 +65,7 @@ class FairShare:
 
     def places(self) -> dict[Place, int]:
         """Give from which position on each tenant waits, by slot."""
-        found: dict[Place, int] = {}
-        for tenant, pieces in self._waiting.items():
-            for piece in pieces:
-                found.setdefault(Place(tenant, piece.slot), piece.base)
-        return found
+        return {place: bases[0] for place, bases in self._bases.items()}
 
     def take(self, most: int | None = None) -> list[Chunk]:
         """Take out what waits for as much as this turn may do, in turns of one quantum a tenant by its weight."""
@@ -148,21 +145,32 @@ class FairShare:
 
     def _put(self, tenant: str, piece: Chunk) -> None:
         self._waiting.setdefault(tenant, deque()).append(piece)
+        self._bases.setdefault(Place(tenant, piece.slot), deque()).append(piece.base)
         self._held += len(piece.records)
 
     def _cut(self, tenant: str, share: int) -> list[Chunk]:
         pieces, found = self._waiting[tenant], list[Chunk]()
         while share > 0 and pieces:
             piece = pieces.popleft()
+            place = Place(tenant, piece.slot)
             if len(piece.records) > share:
                 pieces.appendleft(_part(piece, share, len(piece.records)))
+                self._bases[place][0] += share
                 piece = _part(piece, 0, share)
+            else:
+                self._begin_behind(place)
             found.append(piece)
             share -= len(piece.records)
             self._held -= len(piece.records)
         if not pieces:
             del self._waiting[tenant]
         return found
+
+    def _begin_behind(self, place: Place) -> None:
+        bases = self._bases[place]
+        bases.popleft()
+        if not bases:
+            del self._bases[place]
 
     def _in_turn(self) -> list[str]:
         """Give the tenants who wait, each turn another one first."""

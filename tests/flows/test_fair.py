@@ -92,6 +92,26 @@ def test_a_start_knows_from_where_on_each_tenant_waits() -> None:
     assert share.places()[Place("a", SLOTS[0])] > first or Place("a", SLOTS[0]) not in share.places()
 
 
+@given(st.lists(st.text("abcd", max_size=30), max_size=12), st.integers(1, 6))
+def test_a_place_is_where_the_first_record_lies_that_was_not_worked_on(turns: list[str], most: int) -> None:
+    share, log = FairShare(turn_starts=most), Log()
+    left: dict[Place, list[int]] = defaultdict(list)
+    for tenants in [*turns, *[""] * 20]:
+        before = {tenant: len(sent) for tenant, sent in log.sent.items()}
+        worked = set(turn(share, log, tenants))
+        for tenant, sent in log.sent.items():
+            for record in sent[before.get(tenant, 0) :]:
+                left[_place_of(record)].append(int(record.split()[2]))
+        for record in worked:
+            left[_place_of(record)].remove(int(record.split()[2]))
+        assert share.places() == {place: min(at) for place, at in left.items() if at}
+
+
+def _place_of(record: bytes) -> Place:
+    tenant, topic, _ = record.decode().split()
+    return Place(tenant, next(slot for slot in SLOTS if slot.topic == topic))
+
+
 def test_tenants_share_by_their_weights() -> None:
     share, log = FairShare({"a": 3}, turn_starts=8), Log()
     turn(share, log, "c" + "ab" * 200)
