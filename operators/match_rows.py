@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from schemas.expression.column_rows import listed
 from schemas.expression.rows import compile_row
 from schemas.expression.tree import Tree
 
@@ -61,7 +62,8 @@ class RowTable:
     def match(self, events: pl.DataFrame, select: Select) -> pl.DataFrame:
         """Give (row, tenant, entry), sorted by row and flow name."""
         found: list[tuple[int, str, int]] = []
-        values = select(events, self._keys).rows() if self._keys else [()] * events.height
+        columns = [listed(column) for column in select(events, self._keys)] if self._keys else []
+        values = zip(*columns, strict=True) if columns else [()] * events.height
         for row, tenant, value in zip(events["row"].to_list(), events["tenant"].to_list(), values, strict=True):
             env = dict(zip(self._keys, value, strict=True))
             started = ""
@@ -73,8 +75,8 @@ class RowTable:
 
     def _asked_of(self, tenant: str) -> tuple[_Asked, ...]:
         shared = [one for one in self._shared if (tenant, one.flow) not in self._owners]
-        listed = sorted([*self._own.get(tenant, ()), *shared], key=lambda one: (one.flow, one.order))
-        return tuple(_Asked(one.flow, one.entry, one.condition and _compiled(one.condition)) for one in listed)
+        asked = sorted([*self._own.get(tenant, ()), *shared], key=lambda one: (one.flow, one.order))
+        return tuple(_Asked(one.flow, one.entry, one.condition and _compiled(one.condition)) for one in asked)
 
 
 @lru_cache(maxsize=16_384)

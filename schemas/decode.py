@@ -22,7 +22,7 @@ from schemas.contracts import EventContract
 from schemas.envelope import AHEAD_WALL_US, DecodeRules, EventChecks, ahead_of_events, filled
 from schemas.errors import BadRecord
 from schemas.expression.types import Type
-from schemas.frames import ROW, EventFrame, frame_schema, holds_any, key_rows, select_keys, type_at
+from schemas.frames import ROW, EventFrame, as_marked, frame_schema, holds_any, key_rows, select_keys, type_at
 from schemas.json_route import event_types, tenant_of
 from schemas.ports import Chunk, Slot
 from schemas.records import RECORD_BYTES_MAX
@@ -283,4 +283,5 @@ def _merged_event(event: str, parts: Sequence[_Part]) -> EventFrame:
     order = list(frame_schema(parts[0].checks.contract))
     frames = [pl.DataFrame([part.frame.get_column(name) for name in order]) for part in parts]
     frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort(ROW)
-    return EventFrame(event, frame if frame.get_column(ROW).is_sorted() else frame.sort(ROW), parts[0].checks.contract)
+    contract = parts[0].checks.contract
+    return EventFrame(event, as_marked(frame if frame.get_column(ROW).is_sorted() else frame.sort(ROW), contract.data), contract)

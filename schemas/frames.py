@@ -46,7 +46,10 @@ ROW: Final = "row"
 
 @dataclass(frozen=True, slots=True)
 class EventFrame:
-    """The good rows of one event type in a turn, by rising `row`: row, the envelope's columns, and data as a struct."""
+    """The good rows of one event type in a turn, by rising `row`: row, the envelope's columns, and data as a struct.
+
+    An `any` is JSON text in a column of bytes, so that nobody takes it for a string.
+    """
 
     type: str
     frame: pl.DataFrame
@@ -72,7 +75,7 @@ def select_keys(frame: pl.DataFrame, keys: Iterable[str], dtypes: Mapping[str, p
     """Give one column per environment key, named by it; a key that the frame does not have is a column of nulls.
 
     `deal.value` is data.deal.value; `event.id`, `event.data` and so on are the envelope's. A missing key takes its type
-    from `dtypes`, else Null. `any` columns hold JSON text.
+    from `dtypes`, else Null. `any` columns hold JSON text, as bytes.
     """
     wanted = dtypes or {}
     return frame.select([_column(frame.schema, key, wanted.get(key)) for key in keys])
@@ -140,6 +143,19 @@ def holds_any(kind: Type) -> bool:
     """Tell whether a value of this type holds an `any` somewhere."""
     parts = [field for _, field in kind.fields] + ([kind.item] if kind.item is not None else [])
     return kind.name == "any" or any(holds_any(part) for part in parts)
+
+
+def as_marked(frame: pl.DataFrame, data: Type) -> pl.DataFrame:
+    """Give a frame whose `any` are bytes instead of text."""
+    return frame.with_columns(pl.col("data").cast(_marked(data))) if holds_any(data) else frame
+
+
+def _marked(kind: Type) -> pl.DataType:
+    if kind.name == "any":
+        return pl.Binary()
+    if kind.item is not None:
+        return pl.List(_marked(kind.item))
+    return pl.Struct({name: _marked(field) for name, field in kind.fields}) if kind.name == "record" else dtype_of(kind)
 
 
 def read_value(value: Any, kind: Type) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -43,12 +44,40 @@ def row_by_row(tree: Tree, schema: Schema, mask: pl.Expr | None) -> pl.Expr:
 
 
 def _values(work: Callable[[dict[str, Any]], Any], names: list[str], columns: Sequence[pl.Series]) -> Sequence[Any]:
-    values = [column.to_list() for column in columns[: len(names)]]
+    values = [listed(column) for column in columns[: len(names)]]
     if len(columns) == len(names):
         return [work(dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)]
     wanted = _stretched(columns[-1], len(values[0])).to_list()
     rows = zip(wanted, *values, strict=True)
     return [work(dict(zip(names, row, strict=True))) if on else None for on, *row in rows]
+
+
+def listed(column: pl.Series) -> list[Any]:
+    """Give the values of a column; bytes are the JSON text of a value that no contract speaks about."""
+    values = column.to_list()
+    return [_read(value) for value in values] if _has_bytes(column.dtype) else values
+
+
+def _has_bytes(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.Struct):
+        return any(_has_bytes(_dtype(field.dtype)) for field in dtype.fields)
+    return _has_bytes(_dtype(dtype.inner)) if isinstance(dtype, pl.List) else isinstance(dtype, pl.Binary)
+
+
+def _dtype(found: Any) -> pl.DataType:
+    return found if isinstance(found, pl.DataType) else found()
+
+
+def _read(value: Any) -> Any:
+    match value:
+        case bytes():
+            return msgspec.json.decode(value)
+        case list():
+            return [_read(item) for item in value]
+        case dict():
+            return {name: _read(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def _stretched(series: pl.Series, height: int) -> pl.Series:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from schemas.decode import Decoded, EventFrame
 from schemas.envelope import ahead_of_events
 from schemas.events import json_value
-from schemas.frames import ROW
+from schemas.frames import ROW, holds_any, read_value
 from schemas.ports import Chunk
 from sinks.projection.columns import TIME
 
@@ -48,7 +48,10 @@ def ahead_of(decoded: Decoded, now_us: int) -> tuple[NDArray[np.int64], int]:
 
 def _typed(events: EventFrame) -> pl.DataFrame:
     kind = events.contract.data
-    texts = [_encoder.encode(json_value(value, kind)).decode() for value in events.frame.get_column("data").to_list()]
+    values = events.frame.get_column("data").to_list()
+    if holds_any(kind):
+        values = [read_value(value, kind) for value in values]
+    texts = [_encoder.encode(json_value(value, kind)).decode() for value in values]
     return events.frame.select(
         ROW,
         "tenant",

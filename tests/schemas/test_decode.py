@@ -101,7 +101,7 @@ def test_columns_and_rows_are_picked_by_environment_key() -> None:
     keys = ["order.total", "event.tenant", "event.type", "event.data", "order.nothing", "order.extra"]
     columns = select_keys(events.frame, keys)
     assert columns.columns == keys
-    assert columns["order.extra"].to_list() == ['{"a":[1,null]}']
+    assert columns["order.extra"].to_list() == [b'{"a":[1,null]}']
     (row,) = key_rows(events.frame, keys, PLACED.data)
     assert row["order.total"] == Decimal("12.5")
     assert (row["event.tenant"], row["event.type"], row["order.nothing"], row["order.extra"]) == (
@@ -343,7 +343,7 @@ def test_arrays_and_maps_may_be_written_in_blocks_with_negative_counts() -> None
     registry = registry_with(schema)
     assert registry.avro_reader(1).route == "fast"  # type: ignore[union-attr]
     (events,) = run(registry, HEAD + array + pairs, HEAD + b"\0\0").frames
-    assert events.frame["data"].to_list() == [{"words": ["a", "b", "c"], "by": '{"k":7}'}, {"words": [], "by": "{}"}]
+    assert events.frame["data"].to_list() == [{"words": ["a", "b", "c"], "by": b'{"k":7}'}, {"words": [], "by": b"{}"}]
 
 
 def test_a_recursive_body_that_would_end_the_process_is_set_aside() -> None:
@@ -352,7 +352,7 @@ def test_a_recursive_body_that_would_end_the_process_is_set_aside() -> None:
     assert registry.avro_reader(1).route == "slow"  # type: ignore[union-attr]
     decoded = run(registry, HEAD + b"\x02\x02\0", HEAD + b"\x02" * 500_000 + b"\0", HEAD + b"\0")
     assert only_reason(decoded) == "too-deep"
-    assert decoded.frames[0].frame["data"].to_list()[0] == {"n": {"next": '{"next":{"next":null}}'}}
+    assert decoded.frames[0].frame["data"].to_list()[0] == {"n": {"next": b'{"next":{"next":null}}'}}
 
 
 def test_enums_are_words_and_an_index_that_is_none_is_bad() -> None:
@@ -374,7 +374,7 @@ def test_types_that_json_cannot_hold_exactly_survive_the_way_through_it() -> Non
     event = {"id": "1", "source": "s", "tenant": "t", "time": NOW + 1, "data": {"x": 0.1, "y": "text"}}
     assert json.loads(to_json(contract, event))["time"] == "2026-09-21T14:13:20.000001Z"
     (events,) = run(registry, to_json(contract, event)).frames
-    assert events.frame["data"].to_list() == [{"x": 0.1, "y": '"text"'}]
+    assert events.frame["data"].to_list() == [{"x": 0.1, "y": b'"text"'}]
 
 
 def test_whether_a_time_is_too_far_ahead_does_not_depend_on_when_it_is_read() -> None:
