@@ -86,7 +86,7 @@ def bind_result(run: Run, parked: Parked, want: Type | None, data: Json, name: s
 
 def _failed(result: Result) -> StepFailed:
     code = "unknown_outcome" if result.status == "unknown" else result.code or _CODES[result.status]
-    return StepFailed(code, f"{result.error or code} after {result.attempts} attempts")
+    return StepFailed(code, f"{result.error or code} after {result.attempts} attempt{'' if result.attempts == 1 else 's'}")
 
 
 def time_out_action(run: Run, parked: Parked) -> int:

@@ -27,7 +27,7 @@ _WORDS: Final = frozenset({"refused", "retried", "resumed"})  # an operator's or
 
 @dataclass(frozen=True)
 class Past:
-    """What is known of an execution. `turns` are what it bound, by name, in order; `programs` all versions it ran on, in order."""
+    """What is known of an execution: `turns` are what it bound, by name, `programs` all versions it ran on, both in order."""
 
     tenant: str
     programs: Sequence[Program]
@@ -94,7 +94,7 @@ def _check_undone(past: Past, passed: frozenset[str], step: str) -> None:
     if undone:
         first = next(one.step for one in past.transitions if one.step in undone)
         raise InvalidInput(
-            f"what {' and '.join(repr(name) for name in undone)} did was undone since, so it cannot go on from '{step}' as it was; "
+            f"what {' and '.join(repr(name) for name in undone)} did was undone since, so '{step}' cannot build upon it; "
             f"fork from '{first}', which does it anew"
         )
 

@@ -1,7 +1,7 @@
 """A fork: another execution that goes on from a step of one that was, with what that one had bound there.
 
-It has the cause of the other, an id of its own in the namespace `fork n`, and the whole time of its flow before it. What the other
-did before that step stays the other's: it is not done again, and the fork undoes only what it does itself.
+It has the cause of the other, an id of its own in the namespace `fork n`, and the whole time of its flow before it. What the
+other did before that step stays the other's: it is not done again, and the fork undoes only what it does itself.
 """
 
 from __future__ import annotations

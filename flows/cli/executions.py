@@ -17,7 +17,7 @@ from sinks.projection.query import Question
 COLUMNS: Final = "execution, tenant, flow, status, trigger_event, started_at, ended_at, waiting_on, wait_until, error"
 WAITING: Final = ("execution", "tenant", "flow", "status", "waits_for", "kind", "since", "until", "error")
 STEPS: Final = ("step", "kind", "started_at", "ended_at", "outcome", "detail")
-ACTIONS: Final = ("action", "step", "type", "status", "created_at", "delivered_at", "attempts", "params")
+ACTIONS: Final = ("action", "step", "type", "status", "created_at", "delivered_at", "attempts", "code", "error", "params")
 HISTORY: Final = ("at", "name", "step", "detail")
 STATUSES: Final = ("running", "waiting", "closing", "completed", "failed", "cancelled")
 
@@ -52,13 +52,14 @@ def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, ho
     settings = load_settings(home=home, tenant=tenant)
     found = found_execution(terminal, settings, execution)
     whole = quoted(str(found["execution"]))
-    sql = f"select {', '.join(STEPS)} from steps where execution = {whole} order by started_at, ended_at, step"
+    sql = f"select {', '.join(STEPS)} from steps where execution = {whole} order by position"
     steps = _rows(terminal, settings, sql)
     actions = _rows(
         terminal, settings, f"select {', '.join(ACTIONS)} from actions where execution = {whole} order by created_at, action"
     )
     if at is not None:
-        found, steps, actions = as_it_stood(found, _history(terminal, settings, whole), actions, time_of(at, "--at"))
+        told = history_of(terminal, settings, whole), turns_of(terminal, settings, whole)
+        found, steps, actions = as_it_stood(found, *told, actions, time_of(at, "--at"))
     if terminal.json:
         terminal.value({**found, "steps": steps, "actions": actions})
         return 0
@@ -74,7 +75,7 @@ def history(terminal: Terminal, *, execution: str, tenant: str | None, home: Pat
     """Show what happened to one execution, in order. Raises InvalidInput where none, or more than one, begins with the id."""
     settings = load_settings(home=home, tenant=tenant)
     found = found_execution(terminal, settings, execution)
-    rows = _history(terminal, settings, quoted(str(found["execution"])))
+    rows = history_of(terminal, settings, quoted(str(found["execution"])))
     terminal.rows([{name: row[name] for name in HISTORY} for row in rows], HISTORY)
     return 0
 
@@ -92,7 +93,13 @@ def _waiting(held: Sequence[str | None], limit: int) -> str:
         group by all order by until nulls last, since, execution limit {limit}"""
 
 
-def _history(terminal: Terminal, settings: Settings, execution: str) -> list[dict[str, Any]]:
+def turns_of(terminal: Terminal, settings: Settings, execution: str) -> list[dict[str, Any]]:
+    """Give how an execution stood after each of its turns, in order; `execution` is quoted."""
+    return _rows(terminal, settings, f"select * from turns where execution = {execution} order by position")
+
+
+def history_of(terminal: Terminal, settings: Settings, execution: str) -> list[dict[str, Any]]:
+    """Give what happened to an execution, in order; `execution` is quoted."""
     sql = f'select "at", name, step, verb, kind, detail from history where execution = {execution} order by position'
     return _rows(terminal, settings, sql)
 

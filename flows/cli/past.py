@@ -9,13 +9,15 @@ from schemas.errors import InvalidInput
 from schemas.expression.literals import parse_timestamp_us, print_timestamp
 
 Row = Mapping[str, Any]
-_NEWS: Final = ("refused", "retried", "resumed")
+_NEWS: Final = ("refused", "retried", "resumed", "closing")
 _WAITS: Final = ("entered", "requested", "reminded", "escalated", "decided", "called")
 _ENDS: Final = ("completed", "failed", "cancelled")
+_BLOCKS: Final = ("parallel", "for_each")
+_NEVER: Final = "9999"  # behind all times
 
 
 def as_it_stood(
-    execution: Row, history: Sequence[Row], actions: Sequence[Row], at_us: int
+    execution: Row, history: Sequence[Row], turns: Sequence[Row], actions: Sequence[Row], at_us: int
 ) -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
     """Give the execution, its steps and its actions as of a time. Raises InvalidInput for one before its start."""
     past = [row for row in history if parse_timestamp_us(row["at"]) <= at_us]
@@ -27,7 +29,12 @@ def as_it_stood(
     answered = {row["step"] for row in past if row["kind"] == "answered"}
     awaited = {row["step"] for row in history if row["kind"] == "answered"}
     steps = _steps(past, awaited - answered)
-    return _whole(execution, past, steps, at_us), steps, [_action(row, at_us) for row in issued]
+    before = [row for row in turns if parse_timestamp_us(row["at"]) <= at_us] or list(turns[:1])
+    version = {"version": before[-1]["version"]} if before else {}
+    whole = {**execution, **version, "as_of": print_timestamp(at_us), **_standing(execution, past, steps)}
+    if whole["status"] in ("waiting", "closing"):
+        whole |= _waited_for(past, steps, before)
+    return whole, steps, [_action(row, at_us) for row in issued]
 
 
 def _steps(past: Sequence[Row], unanswered: set[str]) -> list[dict[str, Any]]:
@@ -42,7 +49,8 @@ def _steps(past: Sequence[Row], unanswered: set[str]) -> list[dict[str, Any]]:
             {"step": row["step"], "kind": "", "started_at": row["at"], "ended_at": None, "outcome": "waiting"},
         )
         step["kind"] = step["kind"] or (row["verb"] if row["verb"] != "operator" else "")
-        step["detail"] = row["detail"] if row["detail"] is not None else step.get("detail")
+        if row["kind"] != "closing":
+            step["detail"] = row["detail"] if row["detail"] is not None else step.get("detail")
         if row["kind"] not in _NEWS:
             waits = row["kind"] in _WAITS or (row["kind"] == "issued" and (undoes or row["step"] in unanswered))
             step["outcome"] = "waiting" if waits else row["kind"]
@@ -50,27 +58,37 @@ def _steps(past: Sequence[Row], unanswered: set[str]) -> list[dict[str, Any]]:
     return list(folded.values())
 
 
-def _whole(execution: Row, past: Sequence[Row], steps: Sequence[Row], at_us: int) -> dict[str, Any]:
-    """Give the execution itself; what it waited for is the first of its waiting steps."""
+def _standing(execution: Row, past: Sequence[Row], steps: Sequence[Row]) -> dict[str, Any]:
+    """Say whether it had ended, and how."""
     ended = next((row for row in past if row["kind"] == "ended"), None)
     closing = any(row["kind"] == "closing" and not row["verb"] for row in past)
-    waiting = [step for step in steps if step["outcome"] == "waiting" and step["kind"] not in ("parallel", "for_each")]
+    waiting = any(step["outcome"] == "waiting" for step in steps) or past[-1]["verb"] == "limit"
     status = str(ended["detail"]) if ended else "closing" if closing else "waiting" if waiting else "running"
     return {
-        **execution,
-        "as_of": print_timestamp(at_us),
         "status": status,
         "ended_at": ended["at"] if ended else None,
-        "waiting_on": waiting[0]["step"] if waiting and not ended else None,
-        "wait_until": _until(waiting[0]["detail"]) if waiting and not ended else None,
+        "waiting_on": None,
+        "wait_until": None,
         "error": execution["error"] if closing or status in _ENDS else None,
     }
 
 
-def _until(detail: Any) -> str | None:
-    """Read until when a step waits, from what it noted: a time, or a record that has one."""
-    found = detail.get("until") if isinstance(detail, dict) else detail
-    return print_timestamp(found) if isinstance(found, int) else None
+def _waited_for(past: Sequence[Row], steps: Sequence[Row], turns: Sequence[Row]) -> dict[str, Any]:
+    """Say what it waited for: the step that was to move first. Until when an awaited action is waited for, its turn says."""
+    known = {row["waiting_on"]: row["wait_until"] for row in turns}
+    known |= {row["step"]: until for row in past if row["step"] and (until := _until(row)) is not None}
+    waiting = [step["step"] for step in steps if step["outcome"] == "waiting" and step["kind"] not in _BLOCKS]
+    if not waiting:
+        return {"waiting_on": turns[-1]["waiting_on"], "wait_until": turns[-1]["wait_until"]} if turns else {}
+    first = min(waiting, key=lambda step: known.get(step) or _NEVER)
+    return {"waiting_on": first, "wait_until": known.get(first)}
+
+
+def _until(row: Row) -> str | None:
+    """Read until when a step waits, from what it noted."""
+    if row["kind"] == "entered" and row["verb"] in ("delay", "until", "wait"):
+        return str(row["detail"])
+    return row["detail"].get("until") if isinstance(row["detail"], dict) else None
 
 
 def _action(row: Row, at_us: int) -> dict[str, Any]:

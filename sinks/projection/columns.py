@@ -44,6 +44,8 @@ class _History(msgspec.Struct, frozen=True):
     waiting_on: str | None = None
     wait_until: int | None = None
     started: int = 0
+    cause: msgspec.Raw = NO_RAW
+    bound: msgspec.Raw = NO_RAW
 
 
 class _Action(msgspec.Struct, frozen=True):
@@ -65,6 +67,8 @@ class _Result(msgspec.Struct, frozen=True):
     status: str
     attempts: int
     at: int
+    code: str | None = None
+    error: str | None = None
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -114,6 +118,8 @@ def history_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -
                 "waiting_on": (pl.String, [r.waiting_on for r in records]),
                 "wait_until": (TIME, [r.wait_until for r in records]),
                 "error": (pl.String, [_error(r) for r in records]),
+                "cause": (pl.String, [_text(r.cause) for r in records]),
+                "bound": (pl.String, [_text(r.bound) for r in records]),
             }
         ),
         TRANSITIONS: _frame(
@@ -165,6 +171,8 @@ def result_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) ->
         "status": (pl.String, [r.status for r in records]),
         "happened_at": (TIME, [r.at for r in records]),
         "attempts": (pl.Int32, [r.attempts for r in records]),
+        "code": (pl.String, [r.code for r in records]),
+        "error": (pl.String, [r.error for r in records]),
     }
     return {RESULTS: _frame(columns)}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 HALVES: Final = ("half_0", "half_1")
 EVENTS: Final = "events"
 HISTORY: Final = "history"
@@ -27,7 +27,8 @@ TABLES: Final[dict[str, str]] = {
     ),
     HISTORY: (
         "ord bigint, tenant varchar, execution varchar, flow varchar, version varchar, status varchar, trigger_event varchar, "
-        "started_at timestamptz, happened_at timestamptz, waiting_on varchar, wait_until timestamptz, error varchar"
+        "started_at timestamptz, happened_at timestamptz, waiting_on varchar, wait_until timestamptz, error varchar, "
+        "cause json, bound json"
     ),
     TRANSITIONS: (
         "ord bigint, tenant varchar, execution varchar, step varchar, verb varchar, kind varchar, happened_at timestamptz, "
@@ -37,7 +38,10 @@ TABLES: Final[dict[str, str]] = {
         "ord bigint, tenant varchar, action varchar, execution varchar, flow varchar, version varchar, step varchar, "
         "type varchar, params json, created_at timestamptz, awaited boolean"
     ),
-    RESULTS: "ord bigint, tenant varchar, action varchar, status varchar, happened_at timestamptz, attempts integer",
+    RESULTS: (
+        "ord bigint, tenant varchar, action varchar, status varchar, happened_at timestamptz, attempts integer, code varchar, "
+        "error varchar"
+    ),
     DEAD_LETTERS: (
         "tenant varchar, kind varchar, source varchar, topic varchar, partition integer, position bigint, reason varchar, "
         "detail varchar, payload blob, happened_at timestamptz, id varchar"
@@ -66,8 +70,22 @@ _LETTER: Final = 'tenant, kind, topic, partition, position, reason, payload, hap
 _ENDED: Final = "('completed', 'failed', 'cancelled')"
 _WRONG: Final = "('closing', 'failed', 'cancelled')"
 _LAST: Final = (1 << 63) - 1  # the end of an execution comes behind everything else
-_NEWS: Final = "('refused', 'retried', 'resumed')"  # they leave a step as it was
+_NEWS: Final = "('refused', 'retried', 'resumed', 'closing')"  # they leave a step as it was
 _WAITS: Final = "('entered', 'requested', 'reminded', 'escalated', 'decided', 'called')"
+
+
+def _time_text(us: str) -> str:
+    """Write microseconds as RFC 3339, in SQL."""
+    whole, parted = (f"strftime(make_timestamp({us}), '%Y-%m-%dT%H:%M:%S{part}Z')" for part in ("", ".%f"))
+    return f"if({us} % 1000000 = 0, {whole}, {parted})"
+
+
+_READABLE: Final = f"""case
+            when kind = 'entered' and verb in ('delay', 'until', 'wait')
+                then to_json({_time_text("cast(detail as bigint)")})
+            when json_type(detail, '$.until') in ('UBIGINT', 'BIGINT')
+                then json_merge_patch(detail, json_object('until', {_time_text("cast(detail->>'$.until' as bigint)")}))
+            else detail end"""  # what is waited for until when, as people read it
 
 VIEWS: Final[dict[str, str]] = {
     "events": f"""
@@ -93,11 +111,12 @@ VIEWS: Final[dict[str, str]] = {
             select tenant, execution, step, verb = 'compensation' as undoes,
                 coalesce(min_by(verb, ord) filter (verb not in ('', 'operator')), '') as kind, min(happened_at) as started_at,
                 max_by(happened_at, ord) filter (kind not in {_NEWS}) as happened_at,
-                max_by(kind, ord) filter (kind not in {_NEWS}) as last, max_by(detail, ord) as detail
+                max_by(kind, ord) filter (kind not in {_NEWS}) as last,
+                max_by({_READABLE}, ord) filter (kind <> 'closing') as detail, min(ord) as position
             from log.transitions where step <> '' group by tenant, execution, step, undoes
         )
         select moments.tenant, moments.execution, moments.step, moments.kind, started_at,
-            case when outcome <> 'waiting' then happened_at end as ended_at, outcome, detail
+            case when outcome <> 'waiting' then happened_at end as ended_at, outcome, detail, position
         from moments left join (
             select tenant, execution, step, count(*) as n from log.actions where awaited group by all
         ) awaited on (awaited.tenant, awaited.execution, awaited.step) = (moments.tenant, moments.execution, moments.step)
@@ -108,10 +127,10 @@ VIEWS: Final[dict[str, str]] = {
         select issued.tenant, issued.action, issued.execution, issued.flow, issued.step, issued.type, issued.params,
             coalesce(ended.status, 'pending') as status, issued.created_at,
             case when ended.status = 'delivered' then ended.happened_at end as delivered_at,
-            coalesce(ended.attempts, 0) as attempts
+            coalesce(ended.attempts, 0) as attempts, ended.code, ended.error
         from log.actions issued left join (
             select tenant, action, max_by(status, ord) as status, max_by(happened_at, ord) as happened_at,
-                max_by(attempts, ord) as attempts
+                max_by(attempts, ord) as attempts, arg_max_null(code, ord) as code, arg_max_null(error, ord) as error
             from log.results group by tenant, action
         ) ended on ended.tenant = issued.tenant and ended.action = issued.action""",
     "dead_letters": f"""
@@ -136,13 +155,16 @@ VIEWS: Final[dict[str, str]] = {
             0::bigint as mistyped, quantile_cont(ran_ms, 0.5) as p50_ms, quantile_cont(ran_ms, 0.99) as p99_ms
         from minutes group by tenant, flow, version, minute""",
     "history": f"""
-        select tenant, execution, happened_at as "at", step, verb, kind, if(verb = '', kind, verb || '.' || kind) as name, detail,
-            ord as position from log.transitions
+        select tenant, execution, happened_at as "at", step, verb, kind, if(verb = '', kind, verb || '.' || kind) as name,
+            {_READABLE} as detail, ord as position from log.transitions
         union all
         select tenant, execution, min(started_at), '', '', 'started', 'started', null, -1 from log.history group by all
         union all
         select tenant, execution, max(happened_at), '', '', 'ended', 'ended', to_json(max_by(status, ord)), {_LAST}
             from log.history where status in {_ENDED} group by all""",
+    "turns": """
+        select tenant, execution, happened_at as "at", version, status, waiting_on, wait_until, cause, bound, ord as position
+        from log.history""",
     "late_events": f"select tenant, flow, event, time, appended_at, key from log.{LATE}",
     "approvals": f"""
         with moments as (

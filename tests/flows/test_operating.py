@@ -213,6 +213,44 @@ def test_an_execution_is_shown_as_it_stood(views: Views) -> None:
     assert "--at: " in command("executions", "show", "aa", "--at", "yesterday", home=views.home, code=2).stderr
 
 
+def test_at_a_time_it_had_the_version_and_the_waits_of_that_time(tmp_path: Path) -> None:
+    views = Views(tmp_path)
+    views.history(
+        FIRST, "waiting", asked(0, "ask"), waiting_on="ask", wait_until=NOW_US + 99 * SECOND, started=NOW_US, version="old"
+    )
+    voted = moment(1, "decided", "ask", occurrence=0, outcome="approved", by="ann")
+    views.history(FIRST, "waiting", voted, waiting_on="ask", wait_until=NOW_US + 99 * SECOND, started=NOW_US, version="old")
+    moved = moment(3, "migrated", "", "operator", **{"from": "old", "to": "new"})
+    charged = Transition(NOW_US + 5 * SECOND, "issued", "charge", "action", "a1")
+    views.history(FIRST, "waiting", moved, waiting_on="ask", wait_until=NOW_US + 99 * SECOND, started=NOW_US, version="new")
+    over = moment(5, "completed", "ask", occurrence=0, outcome="approved")
+    until = {"waiting_on": "charge", "wait_until": NOW_US + 65 * SECOND}
+    views.history(FIRST, "waiting", over, charged, started=NOW_US, version="new", **until)
+    failed = (
+        moment(7, "answered", "charge", "action", status="failed", attempts=1),
+        moment(7, "failed", "charge", "", code="rejected", message="no funds"),
+        moment(7, "closing", "charge", "", code="rejected"),
+    )
+    views.history(FIRST, "closing", *failed, started=NOW_US, version="new")
+    views.project()
+    for log in views.logs.values():
+        log.close()
+
+    def at(second: int) -> Any:
+        return value("executions", "show", "aa", "--at", f"2026-05-28T20:26:{40 + second}Z", home=views.home)
+
+    said = [(one["version"], one["waiting_on"], one["wait_until"]) for one in map(at, (0, 2, 4, 6, 8))]
+    assert said == [
+        ("old", "ask", "2026-05-28T20:28:19Z"),
+        ("old", "ask", "2026-05-28T20:28:19Z"),
+        ("new", "ask", "2026-05-28T20:28:19Z"),
+        ("new", "charge", "2026-05-28T20:27:45Z"),
+        ("new", None, None),
+    ]
+    *_, charge = at(8)["steps"]
+    assert (charge["outcome"], charge["detail"]) == ("failed", {"code": "rejected", "message": "no funds"})
+
+
 HAND = """
 flow: collection
 inputs: {invoice_id: string, days: int?}

@@ -114,7 +114,7 @@ def test_on_error_steps_see_the_error_and_then_go_on() -> None:
     world = World(runnable(*steps)).start()
     world.answer("stock", None, "failed", code="out_of_stock", error="none left")
     assert world.issued == ["stock", "tell", "use"]
-    assert world.commands[1].data == {"text": "out_of_stock stock: none left after 1 attempts"}
+    assert world.commands[1].data == {"text": "out_of_stock stock: none left after 1 attempt"}
     assert world.status == "completed"
 
 

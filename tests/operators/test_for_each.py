@@ -80,7 +80,7 @@ def test_failures_may_be_collected() -> None:
     world.answer("picked", {"bin": 1}, back=2)
     said = world.commands[-1].data
     assert said["results"] == [1, None, 3]
-    assert said["errors"] == [{"index": 1, "code": "gone", "message": "not there after 1 attempts"}]
+    assert said["errors"] == [{"index": 1, "code": "gone", "message": "not there after 1 attempt"}]
     assert world.status == "completed"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +132,64 @@ def test_an_awaited_action_waits_for_its_answer_and_its_undoing_is_another_step(
         ["sent", "action", "issued", False],
         ["asked", "compensation", "waiting", True],
     ]
+
+
+def test_the_step_that_failed_is_failed_while_the_execution_closes(views: Views) -> None:
+    failed = moment(1, "failed", "pay", "", code="rejected", message="no funds")
+    views.history("x1", "closing", failed, moment(1, "closing", "pay", "", code="rejected"), started=NOW_US)
+    views.project()
+    assert views.rows("select step, outcome, detail from steps") == [
+        ["pay", "failed", {"code": "rejected", "message": "no funds"}]
+    ]
+
+
+def test_steps_have_the_order_in_which_they_were_come_to(views: Views) -> None:
+    views.history("x1", "waiting", *(moment(0, "completed", name, "set") for name in ("b", "c", "a")), started=NOW_US)
+    views.history("x1", "waiting", moment(1, "completed", "d", "set"), started=NOW_US)
+    views.project()
+    assert views.rows("select step from steps order by position") == [["b"], ["c"], ["a"], ["d"]]
+
+
+def test_times_that_are_waited_for_are_times_to_people(views: Views) -> None:
+    views.history(
+        "x1",
+        "waiting",
+        Transition(NOW_US, "entered", "pause", "delay", NOW_US + SECOND + 250_000),
+        Transition(NOW_US, "entered", "received", "wait", NOW_US + SECOND),
+        Transition(NOW_US, "entered", "each", "for_each", 3),
+        moment(0, "entered", "", "limit", limit="concurrency", until=None),
+        asked(0, "ask"),
+        started=NOW_US,
+    )
+    views.project()
+    *details, asks = [row[0] for row in views.rows("select detail from history order by position")][1:]
+    assert details == ["2026-05-28T20:26:41.250000Z", "2026-05-28T20:26:41Z", 3, {"limit": "concurrency", "until": None}]
+    assert asks == {"title": "Ship?", "roles": ["cfo"], "people": [], "need": 2, "until": "2026-05-28T20:28:19Z", "occurrence": 0}
+    assert views.rows("select epoch_us(until) from approvals") == [[NOW_US + 99 * SECOND]]
+
+
+def test_what_each_turn_bound_and_where_it_left_the_execution_are_rows(views: Views) -> None:
+    cause = ("e-1", "/shop", NOW_US, "c1", 0)
+    of = {"cause": cause, "bound": {"order.id": "A1"}, "started": NOW_US}
+    views.history("x1", "waiting", moment(0, "started", "", ""), waiting_on="pause", **of)
+    views.history("x1", "waiting", moment(1, "met", "received", "wait"), bound={"received": {"amount": 5}}, waiting_on="ask")
+    views.project()
+    assert views.rows("select waiting_on, cause, bound from turns order by position") == [
+        ["pause", list(cause), {"order.id": "A1"}],
+        ["ask", None, {"received": {"amount": 5}}],
+    ]
+    assert views.rows("select count(*) from turns", tenant="zeta") == [[0]]
+
+
+def test_an_action_that_failed_says_why(views: Views) -> None:
+    fields: dict[str, Any] = {"flow": "f", "step": "s", "type": "t", "connector": "http", "tenant": "acme", "execution": "x1"}
+    views.append("engine-0.db", "actions.http", encode(action("a1", "x1")))
+    outcomes: list[tuple[Any, dict[str, Any]]] = [("failed", {"code": "rejected", "error": "no such order"}), ("delivered", {})]
+    for status, why in outcomes:
+        result = Result(action="a1", status=status, attempts=1, at=NOW_US, wall=NOW_US, **fields, **why)
+        views.append("dispatcher-0.db", "results", encode(result))
+        views.project()
+        assert views.rows("select status, code, error from actions") == [[status, why.get("code"), why.get("error")]]
 
 
 def test_a_cancelled_command_is_shown_as_such(views: Views) -> None:

@@ -125,7 +125,7 @@ def query(
     home: Home = None,
     json: AsJson = False,
 ) -> None:
-    """Ask the views: events, executions, history, steps, approvals, actions, dead_letters, flow_stats, late_events."""
+    """Ask the views: events, executions, history, steps, approvals, actions, dead_letters, flow_stats, late_events, turns."""
     perform("query", json=json, sql=sql, tenant=tenant, home=home)
 
 
