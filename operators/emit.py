@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from operators.advance import Runnable
-from operators.execution import Cause, Parked
+from operators.execution import Cause, Parked, Rest
 from operators.live import Live, bound_since, shard_of_tenant
 from schemas.commands import Command
 from schemas.effects import Emitted, Ended
@@ -21,10 +21,12 @@ from schemas.expression.literals import print_duration, print_timestamp
 from schemas.ids import action_id
 from schemas.internal import FLOW_ENDED
 from schemas.ports import Append
+from schemas.program import Program
 from schemas.records import HOPS_MAX, Cancel, DeadLetter, History, encode
 from schemas.topics import CANCELS, DEAD_LETTERS, FLOW_EVENTS, HISTORY, actions_topic
 
 LIMIT: Final = "limit "  # before the kind of one that keeps an execution waiting; no step's name has a blank
+OPERATOR: Final = "operator "  # before the step of which an operator must say what became of it
 Connector = Callable[[str, str], str]  # (tenant, action type) -> the connector that serves it
 
 
@@ -207,15 +209,34 @@ def _history(live: Live, namespace: str) -> History:
 
 
 def waits_of(live: Live) -> tuple[str | None, int | None]:
-    """Tell what an execution waits for, and until when at most: a limit, or the step that moves next; reminders move nothing."""
+    """Tell what an execution waits for, and until when at most: a limit, an operator, or the step that moves next.
+
+    Reminders move nothing.
+    """
     state = live.state
     if state is None:
         return None, None
     if state.rest is not None and state.rest.queued is not None:
         return f"{LIMIT}{state.rest.queued.limit}", state.started_us + live.runnable.program.timeout_us
+    if state.rest is not None and state.rest.closing is not None and state.rest.closing.phase != "handlers":
+        return _closing_waits(state.rest, live.runnable.program), None
     waits = [parked for parked in state.parked if parked.kind != "notice"]
     first: Parked | None = waits[0] if len(waits) == 1 else min(waits, key=_soonest, default=None)
     return (None, None) if first is None else (live.runnable.program.steps[first.step].name, first.due_us)
+
+
+def _closing_waits(rest: Rest, program: Program) -> str | None:
+    """Name the step whose undoing or whose outcome must be known first, and the operator who alone can tell."""
+    closing = rest.closing
+    assert closing is not None
+    if closing.current is not None:
+        name = program.steps[closing.current.step].name
+        return f"{OPERATOR}{name}" if closing.stuck else name
+    coming = [sent for sent in rest.sent if not sent.unknown]
+    first = min(coming or rest.sent, key=lambda sent: (sent.step, sent.occurrence), default=None)
+    if first is None:
+        return None
+    return f"{'' if coming else OPERATOR}{program.steps[first.step].name}"
 
 
 def _soonest(parked: Parked) -> tuple[int, int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from operators.emit import waits_of
+from operators.live import Live
 from schemas.program import END, Compensation, Fail, Fork, Join, Stop
-from tests.operators.executions import HOUR, World, act, asked, data, delay, runnable, wait
+from tests.operators.executions import CAUSE, HOUR, ID, NOW, TENANT, World, act, asked, data, delay, runnable, wait
 
 RELEASE = Compensation("release", data({"id": "{{ stock.id }}"}))
 VOID = Compensation("void", data({"id": "{{ paid.id }}"}))
@@ -272,3 +274,21 @@ def test_a_block_may_continue_behind_itself() -> None:
     )
     world = World(runnable(*steps)).start()
     assert (world.issued, world.status) == (["use"], "completed")
+
+
+def _waits_for(world: World) -> str | None:
+    return waits_of(Live(0, 0, ID, TENANT, world.flow, NOW, CAUSE, world.state, "closing", False))[0]
+
+
+def test_a_list_can_tell_what_closing_waits_for_and_when_an_operator_must_speak() -> None:
+    world = _saga(compensate=RELEASE)
+    world.order("cancel", "")
+    assert _waits_for(world) == "ship"
+    world.answer("ship", None, "unknown")
+    assert _waits_for(world) == "operator ship"
+    world.order("resume", "ship", outcome="not_done")
+    assert _waits_for(world) == "paid"
+    world.answer("undo:paid", None, "failed")
+    assert _waits_for(world) == "operator paid"
+    world.order("skip", "paid")
+    assert _waits_for(world) == "stock"
