@@ -13,7 +13,7 @@ from operators.after import gather_key, holds
 from operators.execution import Cause, Watch
 from operators.onward import timer_of
 from operators.run import Advanced, Moment, Run, advanced, begin, resume
-from operators.watch_for import TOKEN, begin_watched, discard
+from operators.watch_for import TOKEN, begin_watched, discard, leave
 from schemas.effects import Waiting
 from schemas.errors import BrokenInvariant
 from schemas.internal import FLOW_ENDED
@@ -55,6 +55,7 @@ def gather(moment: Moment, cause: Cause, env: Mapping[str, Any]) -> Advanced | N
     run.root.update({key: env[key] for key, _ in run.runnable.program.reads if key in env})
     if not holds(trigger, {**env, **run.root}):
         return discard(run, watch)
+    leave(run, watch)
     return begin_watched(run, watch, 0)
 
 

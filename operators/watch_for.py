@@ -105,6 +105,7 @@ def discard(run: Run, watch: Watch) -> Advanced:
 
 
 def leave(run: Run, watch: Watch) -> None:
+    """Watch no more."""
     run.end_timer(timer_of(TOKEN, watch.due_us))
     if watch.key is not None:
         run.end_wait(watch.key, TOKEN)
@@ -112,7 +113,7 @@ def leave(run: Run, watch: Watch) -> None:
 
 
 def begin_watched(run: Run, watch: Watch, retract_us: int) -> Advanced:
-    """Start for real, now."""
+    """Start for real, now; it watches no more."""
     run.started_us = run.now_us
     run.deadline_us = run.now_us + run.runnable.program.timeout_us
     run.begun = run.cause

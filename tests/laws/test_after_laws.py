@@ -120,12 +120,6 @@ def test_cuts_and_restarts_do_not_show(drawn: Any, sizes: list[int], turn_rows: 
 @given(ends)
 def test_what_starts_together_is_what_should(drawn: Any) -> None:
     punctual = [(*one[:3], 0, *one[4:]) for one in drawn]
-    histories, _, _, dead = tell(FLOWS, FLOW_EVENTS, list(records(punctual)), ([], 8192), again=False)
-    said = [
-        (tenant, change["detail"]["data"]["order"]["said"])
-        for (flow, tenant, _), changes in histories.items()
-        for change in changes
-        if flow == "together" and change["kind"] == "emitted"
-    ]
-    assert sorted(said) == expected(punctual)
+    _, _, _, dead, said = tell(FLOWS, FLOW_EVENTS, list(records(punctual)), ([], 8192), again=False)
+    assert [(tenant, text) for tenant, source, text in said if source == "/flows/together"] == expected(punctual)
     assert all(reason == "incomplete" for _, reason, _, _ in dead)

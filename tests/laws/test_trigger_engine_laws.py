@@ -31,6 +31,7 @@ from tests.simulation.run import MEMORY
 START_US: Final = 1_774_720_000_000_000  # 2026-03-28 17:46:40 UTC
 MINUTE_US: Final = 60_000_000
 TOPIC: Final = "orders.events"
+READ: Final = ("history", "late", "dead_letters", "notices.events")
 FLOWS: Final = """
 event: order.placed
 topic: orders.events
@@ -156,14 +157,16 @@ def _hold(log: IngressLog, *, value: bool | None) -> None:
 def read(home: Path) -> tuple[Any, ...]:
     histories: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     late = []
-    dead = []
-    reader = FileReader(home / "engine-0.db", lambda topic: topic in ("history", "late", "dead_letters"), {})
+    dead, said = [], []
+    reader = FileReader(home / "engine-0.db", READ.__contains__, {})
     while chunks := reader.poll(10_000):
         for chunk in chunks:
             for data in chunk.records:
                 record = json.loads(data)
                 if chunk.topic == "dead_letters":
                     dead.append((record["tenant"], record["reason"], record["detail"], record["at"]))
+                elif chunk.topic == "notices.events":
+                    said.append((record["tenant"], record["source"], record["data"]["order"]["said"]))
                 elif chunk.topic == "late":
                     late.append((record["tenant"], record["flow"], record["event"], record["time"], record["key"]))
                 else:
@@ -174,7 +177,7 @@ def read(home: Path) -> tuple[Any, ...]:
         statuses = sorted(rows(connection, "select flow, tenant, status, count(*) from executions group by 1, 2, 3"))
     finally:
         connection.close()
-    return dict(histories), sorted(late), statuses, sorted(dead)
+    return dict(histories), sorted(late), statuses, sorted(dead), sorted(said)
 
 
 @settings(max_examples=12, deadline=None)
