@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from flows.cli.lines import read_lines
-from flows.cli.terminal import Terminal
+from flows.cli.terminal import Terminal, counted
 from flows.deployment import check_files, in_force
 from flows.language.definitions import Definitions
 from flows.run_local import LocalRun, run_local
@@ -69,12 +69,16 @@ def _tell_problems(terminal: Terminal, definitions: Definitions) -> None:
     for problem in definitions.problems:
         terminal.print(str(problem))
     errors = len(definitions.errors)
-    defined = (
-        f"{len(definitions.flows)} flows, {len(definitions.contracts)} event and {len(definitions.actions)} action contracts"
-    )
-    others = {"policies": definitions.policies, "tests": definitions.tests}
-    defined += "".join(f", {len(found)} {what}" for what, found in others.items() if found)
-    terminal.say(f"{defined}: {f'{errors} errors' if errors else 'fine'}, {len(definitions.problems) - errors} warnings")
+    kinds = {
+        "flow": definitions.flows,
+        "event contract": definitions.contracts,
+        "action contract": definitions.actions,
+        "policy": definitions.policies,
+        "test": definitions.tests,
+    }
+    defined = ", ".join(counted(len(found), what) for what, found in kinds.items() if found or what == "flow")
+    warnings = counted(len(definitions.problems) - errors, "warning")
+    terminal.say(f"{defined}: {counted(errors, 'error') if errors else 'fine'}, {warnings}")
 
 
 def _problem(problem: Problem) -> dict[str, Any]:

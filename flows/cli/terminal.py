@@ -21,6 +21,12 @@ WIDE: Final = 100_000  # columns; a table takes what it needs
 COMMANDING: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")  # not tab and line feed
 
 
+def counted(count: int, what: str) -> str:
+    """Give a number of things in words: 1 row, 2 rows, 0 policies."""
+    many = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{count:,} {what if count == 1 else many}"
+
+
 @dataclass(frozen=True)
 class Terminal:
     """Where a command writes. `json`: one machine-readable value on stdout."""
@@ -63,7 +69,7 @@ class Terminal:
             table.add_row(*(Text(printable(shown(row.get(name)))) for name in names))
         if names:
             self.out.print(table)
-        self.say(f"{len(rows)} row{'' if len(rows) == 1 else 's'}")
+        self.say(counted(len(rows), "row"))
 
     def progress(self) -> Progress:
         """Give a progress display on stderr; it draws nothing where stderr is no terminal."""

@@ -144,7 +144,8 @@ class _Fault:
         match self.sort:
             case "extra_forbidden":
                 owner, keys = _owner(self.path[:-1], self.holder, kind, model)
-                return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 20)}){near(self.key, keys)}"
+                hint = _ARM_HINTS.get(self.key, "") if owner == _ARM else ""
+                return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 20)}){hint or near(self.key, keys)}"
             case "missing":
                 owner, _ = _owner(self.path, self.holder, kind, model)
                 return (
@@ -189,6 +190,14 @@ class _Fault:
         return "bad-value", f"'{shown}' cannot stand at '{self.key}': {self.message[:1].lower()}{self.message[1:]}"
 
 
+_ARM: Final = "an arm of 'branch'"
+_ARM_HINTS: Final = {
+    "else": "; 'else' stands beside 'branch', behind its list",
+    "if": "; its condition stands at 'when'",
+    "steps": "; its steps stand at 'then'",
+}
+
+
 def _owner(path: Path, holder: Node, kind: str, model: type[Words]) -> tuple[str, list[str]]:
     """Name the mapping that a key stands in, and the keys it may have."""
     last = next((part for part in reversed(path) if isinstance(part, str)), "")
@@ -223,7 +232,7 @@ def _step_part(path: Path, last: str, holder: Node) -> tuple[str, list[str]]:
     if last == "actions":
         return "an item of 'actions'", ["type", "delay"]
     if last == "branch" and not verb:
-        return "an arm of 'branch'", _keys(BranchArm)
+        return _ARM, _keys(BranchArm)
     if verb and isinstance(path[-1], int):
         return f"step '{verb}'", _keys(VERBS[verb])
     return f"'{last}'", _CONDITION_KEYS if "conditions" in path or "when" in path else []

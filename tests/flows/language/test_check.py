@@ -104,6 +104,12 @@ STEPS = [
     ),
     ("- {action: notify}", ["5:5: error[missing-key]: action 'notify' needs 'to' (string); add it to with"]),
     (
+        "- branch: [{when: deal.value > 1, then: [stop: big], else: []}]\n    else: []",
+        [
+            "5:56: error[unknown-key]: an arm of 'branch' has no key 'else' (when, then); 'else' stands beside 'branch', behind its list"
+        ],
+    ),
+    (
         "- {action: notify, tme: 3, with: {to: x}}",
         [
             "5:22: error[unknown-key]: step 'action' has no key 'tme' "
