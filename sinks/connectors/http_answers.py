@@ -87,9 +87,14 @@ def _judged(request: HttpRequest, answer: HttpAnswer, data: Json) -> Outcome:
 
 
 def _code(request: HttpRequest, data: Json) -> str:
-    """Give the code that the receiver refuses with, if its contract knows it: `{"error": "out_of_stock"}`."""
-    code = data.get("error") if isinstance(data, Mapping) else None
-    return code if isinstance(code, str) and code in request.errors else "rejected"
+    """Give the code that the receiver refuses with, if its contract knows it.
+
+    It may say so as `{"error": "out_of_stock"}`, `{"code": ...}` or `{"error": {"code": ...}}`.
+    """
+    said = data if isinstance(data, Mapping) else {}
+    error = said.get("error")
+    told = (error, said.get("code"), error.get("code") if isinstance(error, Mapping) else None)
+    return next((code for code in told if isinstance(code, str) and code in request.errors), "rejected")
 
 
 def _item(request: HttpRequest, told: Mapping[str, Json]) -> Outcome:

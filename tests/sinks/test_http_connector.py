@@ -231,6 +231,9 @@ class _Fine(BaseHTTPRequestHandler):
     ("answer", "code"),
     [
         (b'{"error": "out_of_stock"}', "out_of_stock"),
+        (b'{"code": "out_of_stock", "error": "none left"}', "out_of_stock"),
+        (b'{"error": {"code": "out_of_stock", "message": "none left"}}', "out_of_stock"),
+        (b'{"code": "another"}', "rejected"),
         (b'{"error": "unavailable"}', "rejected"),
         (b'{"error": ["out_of_stock"]}', "rejected"),
         (b'["out_of_stock"]', "rejected"),
