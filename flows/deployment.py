@@ -17,22 +17,24 @@ import msgspec
 
 from flows.deployed_flows import DeployedFlows
 from flows.language.check_policy import CompiledPolicy
-from flows.language.definitions import Definitions, flow_records, load_definitions, policy_control
+from flows.language.compile import CompiledFlow
+from flows.language.definitions import ALL_TENANTS, Definitions, flow_records, load_definitions, policy_control
+from flows.versions.in_home import versions_in
+from flows.versions.pointing import pointed, runs
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
 from infra.file_reader import FileReader
 from infra.lock import FileLock
 from infra.log_ends import log_ends
 from infra.positions import read_file
-from operators.after import starts_alone
 from schemas.connector_rules import ConnectorRules
 from schemas.contracts import EventContract
 from schemas.errors import BadRecord, InvalidFlow, InvalidInput, MillraceError, StorageFailed
 from schemas.flow.action_types import ActionType, action_type
 from schemas.flow.documents import ActionContract
+from schemas.pointer import read_pointer, write_pointer
 from schemas.policy import POLICY_PREFIX, PolicyType, policy_type, read_policy
 from schemas.ports import Clock, Slot
-from schemas.program import After
 from schemas.records import Control, Json, encode
 from schemas.registry import Registry, registered
 from schemas.topics import CONTROL, INGRESS_FILE, engine_file
@@ -74,6 +76,7 @@ class FlowInForce:
     flow: str
     version: str
     change: str  # new | changed | unchanged | disabled
+    runs: str = ""  # for whom
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,6 @@ def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str |
     """Put definitions in force. Raises InvalidFlow where they have an error; then nothing is written."""
     if not definitions.ok:
         raise InvalidFlow(definitions.problems)
-    _refuse_partial(definitions)
     with deploying(home):
         known = in_force(home)
         placed, values = _contract_values(known.registry, definitions.contracts)
@@ -148,12 +150,20 @@ def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str |
         told = []
         for flow in definitions.flows:
             records = {record.key: record.value for record in flow_records(flow, tenant)}
+            records |= {key: _pointer(flow, key, known, home) for key in records if key.startswith(ACTIVE) and flow.enabled}
             told += [_told(key, value, flow.version, known.values) for key, value in records.items() if key.startswith(ACTIVE)]
             values |= {key: value for key, value in records.items() if not (key.startswith(VERSION) and key in known.values)}
         fresh = {key: value for key, value in values.items() if known.values.get(key) != value}
         end = append_controls(ingress, fresh) if fresh else control_end(home)
     policies = tuple(sorted(one.policy.name for one in definitions.policies))
     return Deployment(tuple(told), tuple(placed), tuple(sorted(definitions.action_documents)), end, len(fresh), policies)
+
+
+def _pointer(flow: CompiledFlow, key: str, known: InForce, home: Path) -> Json:
+    """Give the pointer that puts a flow in force as it asks; a tenant without one of its own runs the one for all."""
+    found = known.values.get(key, known.values.get(f"{ACTIVE}{ALL_TENANTS}/{flow.name}"))
+    current = None if found is None else read_pointer(found)
+    return write_pointer(pointed(flow, current, lambda version: versions_in(home).program(version)))
 
 
 def _policy_values(policies: Iterable[CompiledPolicy], tenant: str | None, known: Mapping[str, Json]) -> dict[str, Json]:
@@ -169,23 +179,6 @@ def register_contracts(ingress: Ingress, home: Path, contracts: Iterable[EventCo
         if values:
             append_controls(ingress, values)
     return placed
-
-
-def _refuse_partial(definitions: Definitions) -> None:
-    """Refuse what the engine would quietly take for more, or never start. Raises InvalidInput."""
-    for flow in definitions.flows:
-        program = flow.program
-        if program.shadow or program.rollout_percent != 100:
-            what = "in shadow" if program.shadow else f"to {program.rollout_percent} %"
-            raise InvalidInput(
-                f"flow '{flow.name}' asks to be rolled out {what}, and this Millrace puts versions in force for all or nobody; "
-                "take 'rollout' out, or deploy it for one tenant with --tenant"
-            )
-        if any(isinstance(trigger, After) and not starts_alone(trigger) for trigger in program.triggers):
-            raise InvalidInput(
-                f"flow '{flow.name}' starts after several ends together (join: all, or a window), which this Millrace does not "
-                "count yet; start it after one flow, or with join: any"
-            )
 
 
 @contextmanager
@@ -226,7 +219,7 @@ def _told(key: str, value: Json, version: str, known: Mapping[str, Json]) -> Flo
     _, tenant, flow = key.split("/", 2)
     before = known.get(key)
     change = "disabled" if value is None else "new" if before is None else "unchanged" if before == value else "changed"
-    return FlowInForce(tenant, flow, version, change)
+    return FlowInForce(tenant, flow, version, change, "" if value is None else runs(read_pointer(value)))
 
 
 class _Record(msgspec.Struct):
@@ -238,10 +231,6 @@ class _Record(msgspec.Struct):
 
 class _Version(msgspec.Struct):
     program: str
-
-
-class _Pointer(msgspec.Struct):
-    version: str
 
 
 class _Fold:
@@ -267,7 +256,7 @@ class _Fold:
         if key.startswith(VERSION):
             return self._version(key.rpartition("/")[2], raw)
         value = msgspec.json.decode(raw)
-        if key.startswith(ACTIVE) and value is not None and _pointers.decode(raw).version not in self._versions:
+        if key.startswith(ACTIVE) and value is not None and not self._versions.issuperset(read_pointer(value).versions()):
             raise BadRecord("unknown-version", key)
         self.known.registry.apply(key, value)
         self._rules.apply(key, value)
@@ -284,4 +273,3 @@ class _Fold:
 
 _records = msgspec.json.Decoder(_Record)
 _versions = msgspec.json.Decoder(_Version)
-_pointers = msgspec.json.Decoder(_Pointer)

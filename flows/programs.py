@@ -5,12 +5,15 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
 from infra.file_reader import FileReader
+from schemas.errors import BadRecord
+from schemas.pointer import Pointer, read_pointer
 from schemas.program import Program, unpack
 from schemas.records import Control
 from schemas.topics import CONTROL, INGRESS_FILE
@@ -20,25 +23,34 @@ _controls: Final = msgspec.json.Decoder(Control)
 
 
 class Deployed(NamedTuple):
-    """One flow in force; the tenant `*` means all."""
+    """One flow in force; the tenant `*` means all. Of two versions in force `program` is the newer, `rest` the other."""
 
     tenant: str
     flow: str
     program: Program
+    rest: Program | None = None
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Give all that is in force."""
+        return (self.program,) if self.rest is None else (self.program, self.rest)
 
 
 def deployed_programs(home: Path) -> list[Deployed]:
     """Give the flows in force, by flow and tenant."""
     packed: dict[str, str] = {}
-    active: dict[tuple[str, str], str] = {}
+    active: dict[tuple[str, str], Pointer] = {}
     for control in control_records(home):
         kind, *rest = control.key.split("/")
-        with suppress(KeyError, TypeError):
+        with suppress(KeyError, TypeError, BadRecord):
             if kind == "version":
                 packed[rest[-1]] = control.value["program"]
             elif kind == "active" and len(rest) == 2:
-                _point(active, (rest[1], rest[0]), None if control.value is None else control.value["version"], packed)
-    return [Deployed(tenant, flow, unpack(b64decode(packed[version]))) for (flow, tenant), version in sorted(active.items())]
+                _point(active, (rest[1], rest[0]), None if control.value is None else read_pointer(control.value), packed)
+    return [
+        Deployed(tenant, flow, *(unpack(b64decode(packed[one])) for one in (pointer.version, pointer.rest) if one is not None))
+        for (flow, tenant), pointer in sorted(active.items(), key=itemgetter(0))
+    ]
 
 
 def control_records(home: Path) -> Iterator[Control]:
@@ -53,9 +65,9 @@ def control_records(home: Path) -> Iterator[Control]:
         reader.close()
 
 
-def _point(active: dict[tuple[str, str], str], key: tuple[str, str], version: str | None, packed: dict[str, str]) -> None:
+def _point(active: dict[tuple[str, str], Pointer], key: tuple[str, str], pointer: Pointer | None, packed: dict[str, str]) -> None:
     """Follow a pointer; one to what was not deployed changes nothing, as in the engine."""
-    if version is None:
+    if pointer is None:
         active.pop(key, None)
-    elif version in packed:
-        active[key] = version
+    elif packed.keys() >= set(pointer.versions()):
+        active[key] = pointer

@@ -23,21 +23,22 @@ from operators.advance import (
 from operators.book import book, meet_open, moment_of
 from operators.emit import call_too_many_hops
 from operators.execution import Cause
-from operators.forked import fork_env, fork_id
+from operators.forked import fork_start
 from operators.gathered import gathering_of, lapse, open_one, take_end
 from operators.incoming import Arrived, Candidate, Input, Retraction
+from operators.lanes import SHADOW
 from operators.limit_book import place_of
 from operators.limited import ask_again, ask_first, next_of, start_within
 from operators.live import Live, shard_of_tenant
 from operators.migrate import migrate
 from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, live_of, see
 from operators.recall import is_new
-from operators.start_inputs import BadInputs, input_env
+from operators.start_inputs import BadInputs, input_env, manual_of
 from schemas.effects import Called, Ended
 from schemas.errors import InvalidInput
 from schemas.ids import event_key, execution_id
 from schemas.ports import Timer, Wait
-from schemas.program import After, Call, Manual
+from schemas.program import After, Call
 from schemas.records import HOPS_MAX, DeadLetter, Decision, OperatorCommand, Result, encode
 
 # --- what comes in
@@ -144,8 +145,10 @@ def _told(moment: Moment, record: Result | Decision | OperatorCommand | Retracti
 
 def _migrate(pending: Pending, live: Live, order: OperatorCommand, now_us: int) -> None:
     """Let an execution go on in the version that is in force, if it can; else it is noted why not."""
-    to = pending.reads.world.startable(live.tenant, live.runnable.program.flow)
-    advanced = migrate(moment_of(pending, live, now_us), to, order)
+    world, flow = pending.reads.world, live.runnable.program.flow
+    shared = len([lane for lane in world.lanes(live.tenant, flow) if lane.side != SHADOW]) > 1
+    to = None if shared else world.startable(live.tenant, flow)
+    advanced = migrate(moment_of(pending, live, now_us), to, order, shared=shared)
     if advanced.transitions[-1].kind == "migrated" and to is not None:
         live.runnable, live.moved = to, True
     book(pending, live, advanced, now_us)
@@ -186,9 +189,23 @@ def _start(pending: Pending, live: Live, env: Any, now_us: int) -> None:
     book(pending, live, start(live.runnable, live.tenant, live.id, live.cause, env, now_us), now_us)
 
 
+def _wanted_by_hand(pending: Pending, order: OperatorCommand) -> Runnable | None:
+    """Give the version that a start by hand is for: of two in force the one that takes what its inputs name."""
+    world = pending.reads.world
+    lanes = [lane for lane in world.lanes(order.tenant, order.flow) if lane.side != SHADOW]
+    if len(lanes) < 2:
+        return world.runnable(lanes[0].version) if lanes else None
+    newer = world.runnable(lanes[0].version).program
+    try:
+        env, name = input_env(newer, order.inputs, manual_of(newer))
+    except BadInputs:  # it may have the inputs of the other one
+        env, name = {}, ""
+    return world.runnable(next(lane for lane in lanes if lane.takes(order.tenant, env, name or order.id)).version)
+
+
 def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None:
-    runnable = pending.reads.world.startable(order.tenant, order.flow)
-    trigger = None if runnable is None else next((t for t in runnable.program.triggers if isinstance(t, Manual)), None)
+    runnable = _wanted_by_hand(pending, order)
+    trigger = None if runnable is None else manual_of(runnable.program)
     if runnable is None or trigger is None:
         _refuse(pending, one, "no-such-flow", f"no flow '{order.flow}' that starts by hand is active for {order.tenant}")
         return
@@ -218,21 +235,15 @@ def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None
 
 def _fork(pending: Pending, order: OperatorCommand, one: Input) -> None:
     """Start another execution from a step of one that was. The same order twice is one fork."""
-    origin, runnable = _id_of(order.execution), pending.reads.world.deployed(order.version)
-    known = origin is not None and (origin in pending.by_id or pending.reads.world.exists(origin))
-    if origin is None or not known or order.folded is None:
-        _refuse(pending, one, "no-such-execution", f"there is no execution {order.execution[:64]} to fork")
-        return
+    runnable = pending.reads.world.deployed(order.version)
     if runnable is None:
         _refuse(pending, one, "no-such-flow", f"version {order.version[:64]} of flow '{order.flow}' is not deployed any more")
         return
     try:
-        env = fork_env(runnable.program, order)
+        identity, cause, env = fork_start(runnable.program, order)
     except (InvalidInput, ValueError) as error:
         _refuse(pending, one, "cannot-fork", str(error))
         return
-    cause = Cause(*order.folded.cause)
-    identity = fork_id(order.tenant, order.flow, origin, order.id, cause.time_us)
     if identity in pending.by_id or pending.reads.world.exists(identity):
         return
     _start(pending, _new_live(pending, order.tenant, identity, runnable, cause, one.now_us), env, one.now_us)
@@ -334,12 +345,8 @@ def _abandon(pending: Pending, item: ChildGone) -> None:
 
 
 def _row_of(pending: Pending, execution: str) -> int | None:
-    identity = _id_of(execution)
-    return None if identity is None else pending.by_id.get(identity, pending.reads.by_id.get(identity))
-
-
-def _id_of(execution: str) -> bytes | None:
     try:
-        return bytes.fromhex(execution)
+        identity = bytes.fromhex(execution)
     except ValueError:
         return None
+    return pending.by_id.get(identity, pending.reads.by_id.get(identity))

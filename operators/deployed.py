@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from operators.after import counted_as
+from operators.lanes import Lane, lanes_of, slots_of
 from operators.match import TypeTable, make_table
 from operators.match_rows import ALL, Trigger
 from operators.policies import Policies
@@ -21,9 +23,13 @@ from operators.wait_shapes import WaitShapes
 from operators.watching import Watching
 from schemas.connector_rules import ConnectorRules
 from schemas.errors import BadRecord, InvalidInput
+from schemas.pointer import Pointer, read_pointer
 from schemas.program import After, EventTrigger, Schedule, Window, unpack
 from schemas.program import Trigger as AnyTrigger
 from schemas.records import Control
+
+_LANE: Final = "\0"  # behind the name of a flow, before what tells its lanes apart; no name holds it
+_LANE_ORDERS: Final = 1_000  # between the places of the triggers of one lane and the next
 
 
 class Deployed:
@@ -32,12 +38,13 @@ class Deployed:
     def __init__(self) -> None:
         self._programs: dict[str, bytes] = {}  # version -> packed program
         self._triggers: dict[str, tuple[AnyTrigger, ...]] = {}  # version -> its triggers
-        self._active: dict[tuple[str, str], str] = {}  # (tenant or *, flow) -> version
+        self._lanes: dict[tuple[str, str], tuple[Lane, ...]] = {}  # (tenant or *, flow) -> what starts
         self._owners: dict[str, set[str]] = {}  # flow -> tenants with one of their own
-        self._entries: list[tuple[str, int]] = []  # entry -> (version, trigger)
+        self._entries: list[tuple[Lane, int]] = []  # entry -> (lane, trigger)
         self._by_event: dict[str, dict[tuple[str, str], list[Trigger]]] = {}
         self._tables: dict[str, tuple[TypeTable, int]] = {}  # and until when its policies hold
         self._followers: dict[str, set[tuple[str, str]]] = {}  # flow -> (tenant, flow) that start after it
+        self.counted: dict[str, After] = {}  # ends of flows that windows count, under the names of their types
         self.shapes = WaitShapes()
         self.watching = Watching()  # triggers with windows
         self.scheduled = Scheduled()
@@ -74,8 +81,8 @@ class Deployed:
         return self._by_event.keys()
 
     def active(self) -> dict[tuple[str, str], str]:
-        """Give the active version by tenant (or *) and flow."""
-        return dict(self._active)
+        """Give the active version by tenant (or *) and flow; of two the newer one."""
+        return {key: lanes[0].version for key, lanes in self._lanes.items()}
 
     def table(self, event: str, now_us: int) -> TypeTable | None:
         """Give the triggers of an event type at a time, or None if it starts nothing."""
@@ -85,7 +92,7 @@ class Deployed:
             if not triggers:
                 return None
             shared = {one.flow for one in triggers if one.tenant == ALL}
-            owners = [(tenant, flow) for flow in shared for tenant in self._owners.get(flow, ())]
+            owners = [(tenant, name) for name in shared for tenant in self._owners.get(name.partition(_LANE)[0], ())]
             bound, until_us = bind_policies(triggers, self.policies, now_us)
             table = make_table(bound, owners)
             self._tables[event] = (table, until_us)
@@ -100,27 +107,36 @@ class Deployed:
         return [(tenant, flow) for flow in sorted(set(flows)) for tenant in sorted(self._owners.get(flow, ()))]
 
     def startable(self, tenant: str, flow: str) -> str | None:
-        """Give the version of a flow that is in force for a tenant; its own wins over the one for all."""
-        return self._active.get((tenant, flow)) or self._active.get((ALL, flow))
+        """Give the version of a flow that is in force for a tenant, of two the newer one; its own wins over the one for all."""
+        lanes = self.lanes(tenant, flow)
+        return lanes[0].version if lanes else None
+
+    def lanes(self, tenant: str, flow: str) -> tuple[Lane, ...]:
+        """Give all that starts for a tenant by the name of a flow."""
+        return self._lanes.get((tenant, flow)) or self._lanes.get((ALL, flow), ())
 
     @property
     def any_followed(self) -> bool:
         """Tell whether any flow starts after another."""
         return any(self._followers.values())
 
-    def followers(self, tenant: str, flow: str) -> list[tuple[str, int, After]]:
-        """Give (version, place, trigger) of what starts for a tenant after a flow has ended, by name of the flow that starts."""
-        found: list[tuple[str, int, After]] = []
+    def followers(self, tenant: str, flow: str) -> list[tuple[Lane, int, After]]:
+        """Give (lane, place, trigger) of what starts for a tenant after a flow has ended, by name of the flow that starts."""
+        found: list[tuple[Lane, int, After]] = []
         for name in sorted({name for _, name in self._followers.get(flow, ())}):
-            version = self.startable(tenant, name)
-            for at, trigger in enumerate(self._triggers[version] if version is not None else ()):
-                if isinstance(trigger, After) and flow in trigger.flows and version is not None:
-                    found.append((version, at, trigger))
+            for lane in self.lanes(tenant, name):
+                listed = enumerate(self._triggers[lane.version])
+                found.extend((lane, at, one) for at, one in listed if isinstance(one, After) and flow in one.flows)
         return found
 
     def entry(self, entry: int) -> tuple[str, int]:
         """Give the version and the trigger's place in it that an entry stands for."""
-        return self._entries[entry]
+        lane, place = self._entries[entry]
+        return lane.version, place
+
+    def lane(self, entry: int) -> Lane:
+        """Give the lane of an entry."""
+        return self._entries[entry][0]
 
     def program(self, version: str) -> bytes | None:
         """Give the packed program of a version, if it was deployed."""
@@ -132,7 +148,7 @@ class Deployed:
 
     def _put_version(self, version: str, value: Any) -> None:
         if value is None:
-            if version in self._active.values():
+            if any(version == lane.version for lanes in self._lanes.values() for lane in lanes):
                 raise BadRecord("version-active", f"version {version} is active; take the flow out of force before its version")
             self._programs.pop(version, None)
             self._triggers.pop(version, None)
@@ -146,38 +162,55 @@ class Deployed:
             raise BadRecord("bad-program", f"version {version} cannot be read: {error}; deploy the flow again") from error
 
     def _activate(self, tenant: str, flow: str, value: Any) -> None:
-        version = None if value is None else self._known(flow, value)
+        lanes = () if value is None else lanes_of(flow, self._known(flow, value))
         self._deactivate(tenant, flow)
-        if version is None:
+        if not lanes:
             return
-        self._active[tenant, flow] = version
+        self._lanes[tenant, flow] = lanes
         self._own(tenant, flow, self._owners.setdefault(flow, set()).add)
-        listed = enumerate(self._triggers[version])
-        self.scheduled.put(tenant, flow, version, [(at, one) for at, one in listed if isinstance(one, Schedule)])
-        for order, trigger in enumerate(self._triggers[version]):
-            if isinstance(trigger, After):
-                for followed in trigger.flows:
-                    self._followers.setdefault(followed, set()).add((tenant, flow))
-            if not isinstance(trigger, EventTrigger):
+        slots = slots_of(lanes)
+        listed = enumerate(self._triggers[slots])
+        self.scheduled.put(tenant, flow, slots, [(at, one) for at, one in listed if isinstance(one, Schedule)])
+        for number, lane in enumerate(lanes):
+            self._put_lane(tenant, lane, number)
+
+    def _put_lane(self, tenant: str, lane: Lane, number: int) -> None:
+        """Let the triggers of a lane stand for themselves: which of the lanes takes a start is asked when they fit."""
+        for order, trigger in enumerate(self._triggers[lane.version]):
+            if not isinstance(trigger, EventTrigger | After):
                 continue
-            self._entries.append((version, order))
-            made = Trigger(len(self._entries) - 1, tenant, flow, order, trigger.condition)
+            self._entries.append((lane, order))
+            place = order + number * _LANE_ORDERS
+            made = Trigger(len(self._entries) - 1, tenant, lane.flow, place, trigger.condition)
+            if isinstance(trigger, After):
+                self._follow(trigger, made)
+                continue
             if isinstance(trigger.detail, Window):
                 self.watching.put(trigger.event, made, trigger.detail)
                 continue
-            self._by_event.setdefault(trigger.event, {}).setdefault((tenant, flow), []).append(made)
+            alone = made._replace(flow=f"{lane.flow}{_LANE}{lane.side}") if number else made
+            self._by_event.setdefault(trigger.event, {}).setdefault((tenant, lane.flow), []).append(alone)
             self._tables.pop(trigger.event, None)
 
-    def _known(self, flow: str, value: Any) -> str:
-        """Give the version that a pointer names. A bad pointer is refused before the one in force is let go."""
-        version = value.get("version") if isinstance(value, dict) else None
-        if not isinstance(version, str) or version not in self._programs:
-            raise BadRecord("unknown-version", f"'{flow}' should run version {version}, which was not deployed; deploy it again")
-        return version
+    def _follow(self, trigger: After, made: Trigger) -> None:
+        for followed in trigger.flows:
+            self._followers.setdefault(followed, set()).add((made.tenant, made.flow))
+        if trigger.window is not None:
+            counted = counted_as(trigger)
+            self.counted[counted] = trigger
+            self.watching.put(counted, made, trigger.window)
+
+    def _known(self, flow: str, value: Any) -> Pointer:
+        """Read a pointer. A bad one is refused before the one in force is let go."""
+        pointer = read_pointer(value)
+        for version in pointer.versions():
+            if version not in self._programs:
+                said = f"'{flow}' should run version {version}, which was not deployed; deploy it again"
+                raise BadRecord("unknown-version", said)
+        return pointer
 
     def _deactivate(self, tenant: str, flow: str) -> None:
-        version = self._active.pop((tenant, flow), None)
-        if version is None:
+        if self._lanes.pop((tenant, flow), None) is None:
             return
         for event, flows in self._by_event.items():
             if flows.pop((tenant, flow), None) is not None:

@@ -35,10 +35,15 @@ class Verdict:
     why: tuple[str, ...] = ()
 
 
-def migrate(moment: Moment, to: Runnable | None, order: OperatorCommand) -> Advanced:
-    """Move an execution to another version, for an operator; where it cannot be, it stays, and it is noted why."""
+def migrate(moment: Moment, to: Runnable | None, order: OperatorCommand, *, shared: bool = False) -> Advanced:
+    """Move an execution to another version, for an operator; where it cannot be, it stays, and it is noted why.
+
+    `shared`: two versions are in force, each for a part, so none is the one to move to.
+    """
     run, old = resume(moment), moment.runnable.program
-    if to is None or moment.state is None:
+    if shared:
+        found = Verdict("pinned", (), (f"two versions of flow '{old.flow}' share what starts; deploy one of them for all first",))
+    elif to is None or moment.state is None:
         found = Verdict("pinned", (), (f"no version of flow '{old.flow}' is in force",))
     elif to.program.version == old.version:
         found = Verdict("pinned", (), ("it is on the version in force already",))

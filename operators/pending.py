@@ -11,6 +11,7 @@ from operators.admission import Admission
 from operators.advance import Runnable
 from operators.emit import Emission
 from operators.incoming import Arrivals, Candidate, Input
+from operators.lanes import Lane
 from operators.live import Live, loaded, shard_of_tenant
 from operators.times import Times
 from schemas.effects import Abandoned, Called, Ended
@@ -79,7 +80,11 @@ class World(Protocol):
         ...
 
     def startable(self, tenant: str, flow: str) -> Runnable | None:
-        """Give the version in force of a flow."""
+        """Give the version in force of a flow, of two the newer one."""
+        ...
+
+    def lanes(self, tenant: str, flow: str) -> Sequence[Lane]:
+        """Give all that starts by the name of a flow."""
         ...
 
     @property

@@ -37,6 +37,11 @@ def input_env(program: Program, inputs: Any, trigger: Manual | None) -> tuple[di
     return env, name
 
 
+def manual_of(program: Program) -> Manual | None:
+    """Give the trigger by which people start a flow."""
+    return next((trigger for trigger in program.triggers if isinstance(trigger, Manual)), None)
+
+
 def _at(read: Any, key: str) -> Any:
     first, *path = key.split(".")
     if first != INPUTS:

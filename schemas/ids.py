@@ -13,6 +13,7 @@ from math import isfinite
 
 SHARDS = 64
 LIVE = "live"
+BUCKETS = 10_000  # of entities, for versions that are rolled out to a part of them
 _TIME_BYTES = 6
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
@@ -78,6 +79,15 @@ def wait_key(tenant: str, event: str, pairs: Iterable[tuple[str, str]]) -> int:
     return int.from_bytes(digest.digest(), "big", signed=True)
 
 
+def entity_bucket(tenant: str, flow: str, entity: str | None) -> int:
+    """Give the bucket of an entity of a flow, the same for ever; what has no entity is in the last one."""
+    if entity is None:
+        return BUCKETS - 1
+    digest = _bucket_begun(tenant, flow).copy()
+    digest.update(entity.encode())
+    return int.from_bytes(digest.digest(), "big") % BUCKETS
+
+
 def key_text(value: object) -> str | None:
     """Give the one text of a value that a wait is found by, alike for numbers that are equal; None: nothing equals it."""
     match value:
@@ -116,3 +126,8 @@ def _action_begun(step: str, occurrence: int) -> blake2b:
 @lru_cache(maxsize=65_536)
 def _wait_begun(tenant: str, event: str) -> blake2b:
     return blake2b(f"{len(tenant)}:{tenant}{len(event)}:{event}".encode(), digest_size=8)
+
+
+@lru_cache(maxsize=65_536)
+def _bucket_begun(tenant: str, flow: str) -> blake2b:
+    return blake2b(f"{len(tenant)}:{tenant}{flow}\0".encode(), digest_size=8, person=b"rollout")

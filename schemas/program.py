@@ -135,7 +135,10 @@ class Webhook(msgspec.Struct, frozen=True, tag="webhook"):
 
 
 class After(msgspec.Struct, frozen=True, tag="after"):
-    """Start when flows have ended. With several and `join: all`, when the last of them has ended for one key."""
+    """Start when flows have ended. With several and `join: all`, when the last of them has ended for one key.
+
+    `outputs` says what each of them gives, as far as it was known when this was compiled.
+    """
 
     flows: tuple[str, ...]
     status: Literal["completed", "failed", "cancelled", "any"] = "completed"
@@ -145,6 +148,7 @@ class After(msgspec.Struct, frozen=True, tag="after"):
     window: Window | None = None
     condition: Tree | None = None
     name: str = ""
+    outputs: tuple[Type, ...] = ()
 
 
 Trigger = EventTrigger | Schedule | Manual | Webhook | After
@@ -421,9 +425,6 @@ class Program(msgspec.Struct, frozen=True):
     inputs: Type | None = None
     policies: tuple[str, ...] = ()  # names of those that conditions and steps read
     priority: Literal["high", "normal", "low"] | None = None  # None: by what starts it
-    rollout_percent: int = 100
-    rollout_by: Tree | None = None
-    shadow: bool = False
     format: int = FORMAT
 
 

@@ -51,4 +51,4 @@ def _tell(terminal: Terminal, deployment: Deployment) -> None:
     for policy in deployment.policies:
         terminal.say(f"policy {policy}")
     rows = [{**asdict(flow), "version": flow.version[:SHORT]} for flow in deployment.flows]
-    terminal.rows(rows, ("flow", "tenant", "version", "change"))
+    terminal.rows(rows, ("flow", "tenant", "version", "change", "runs"))

@@ -123,10 +123,13 @@ def _lock(home: Path) -> Finding:
 def _doors(home: Path, tenant: str | None) -> Finding:
     """Say where webhooks are answered: the part of the path before the webhook's own names the tenant."""
     found = [one for one in deployed_programs(home) if tenant is None or one.tenant in (tenant, EVERYONE)]
-    owners = [(one.tenant if one.tenant != EVERYONE else tenant or "<tenant>", one.program) for one in found]
-    hooks = [
+    owners = [
+        (one.tenant if one.tenant != EVERYONE else tenant or "<tenant>", program) for one in found for program in one.programs
+    ]
+    listed = [
         f"POST /hooks/{owner}/{one.path}" for owner, program in owners for one in program.triggers if isinstance(one, Webhook)
     ]
+    hooks = list(dict.fromkeys(listed))
     address = door_of(home)
     listening = f"; webhooks: {', '.join(hooks)}" if hooks else ""
     if address is None:

@@ -17,6 +17,7 @@ from flows.deployment import open_ingress
 from flows.settings import load_settings
 from flows.versions.in_home import versions_in
 from flows.versions.plan import ALL, Fate, fates_of
+from flows.versions.pointing import runs
 from infra.clock import SystemClock
 from schemas.errors import InvalidInput
 from schemas.records import OperatorCommand, encode
@@ -58,6 +59,12 @@ def _fates(flow: str, home: Path, tenant: str | None) -> tuple[list[Fate], str]:
     program = versions.program(versions.active[key].version) if key is not None else None
     if key is None or program is None:
         raise InvalidInput(f"no flow '{flow}' is in force; `millrace diff deployed FILE` shows those that are")
+    told = versions.active[key].told
+    if told.rest is not None:
+        raise InvalidInput(
+            f"flow '{flow}' is rolled out {runs(told)}: executions stay where they are while two versions share what starts; "
+            "deploy one of them for all, or roll back, first"
+        )
     found = fates_of((tenant or key[0], flow), program, home, versions)
     return list(found), program.version
 

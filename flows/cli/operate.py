@@ -16,7 +16,7 @@ from infra.clock import SystemClock
 from schemas.errors import InvalidInput
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literal_fit import literal_value
-from schemas.program import Manual
+from schemas.program import Manual, Program
 from schemas.records import Json, OperatorCommand
 
 Word = Literal["cancel", "skip", "retry", "resume"]
@@ -26,8 +26,8 @@ OUTCOMES: Final[dict[str, Literal["done", "not_done"]]] = {"done": "done", "not_
 
 def operate(  # noqa: PLR0913  what was typed
     terminal: Terminal,
-    word: Word,
     *,
+    word: Word,
     execution: str,
     tenant: str | None,
     home: Path | None,
@@ -57,26 +57,6 @@ def operate(  # noqa: PLR0913  what was typed
     return told(
         terminal, said, f"{word} of {whole} is taken in; `millrace executions history {whole[:12]}` shows what became of it"
     )
-
-
-def cancel(terminal: Terminal, **said: object) -> int:
-    """End an execution; what it did is undone."""
-    return operate(terminal, "cancel", **said)  # type: ignore[arg-type]
-
-
-def skip(terminal: Terminal, **said: object) -> int:
-    """Go on without a step that failed or waits."""
-    return operate(terminal, "skip", **said)  # type: ignore[arg-type]
-
-
-def retry(terminal: Terminal, **said: object) -> int:
-    """Try a step again."""
-    return operate(terminal, "retry", **said)  # type: ignore[arg-type]
-
-
-def resume(terminal: Terminal, **said: object) -> int:
-    """Say what became of a command whose end is unknown."""
-    return operate(terminal, "resume", **said)  # type: ignore[arg-type]
 
 
 def start(  # noqa: PLR0913  what was typed
@@ -134,16 +114,22 @@ def _inputs(found: Deployed, pairs: Sequence[str], whole: str | None) -> Json:
     if not isinstance(given, dict):
         raise InvalidInput(f'--inputs {whole!r} is no JSON object; write for instance {{"invoice_id": "I7"}}')
     given |= named_values(pairs, "input")
-    want = found.program.inputs
+    wrong = [_misfit(found.flow, program, given) for program in found.programs]  # which of two it starts, the engine says
+    if all(wrong):
+        raise InvalidInput(wrong[0])
+    return given
+
+
+def _misfit(flow: str, program: Program, given: Json) -> str:
+    """Say why a version does not take inputs, or nothing."""
+    if program.inputs is None:
+        return f"'{flow}' takes no inputs; {', '.join(given)} cannot be given" if given else ""
     try:
-        if want is not None:
-            literal_value(given, want)
+        literal_value(given, program.inputs)
     except ExpressionError as error:
         place = ".".join(map(str, error.path))
-        raise InvalidInput(f"inputs{'.' if place else ''}{place}: {error.message}") from error
-    if want is None and given:
-        raise InvalidInput(f"'{found.flow}' takes no inputs; {', '.join(given)} cannot be given")
-    return given
+        return f"inputs{'.' if place else ''}{place}: {error.message}"
+    return ""
 
 
 def _check_role(found: Deployed, role: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from flows.settings import load_settings
 from flows.versions.in_home import versions_in
 from flows.versions.plan import FlowPlan
 from flows.versions.plan import plan as plan_flows
+from flows.versions.pointing import FOR_ALL
 from schemas.errors import InvalidFlow
 
 FINE: Final = 0
@@ -36,13 +37,15 @@ def plan(terminal: Terminal, *, files: Sequence[Path], tenant: str | None, home:
             _tell(terminal, one)
         counts = sum((Counter(one.counts) for one in found), Counter())
         terminal.say(_counted(counts))
+        if counts["migrates"] and any(one.runs != FOR_ALL for one in found):
+            terminal.say("nothing is moved while two versions share what starts; deploy one of them for all first")
     return STRANDS if any(one.counts["strands"] for one in found) else FINE
 
 
 def _tell(terminal: Terminal, one: FlowPlan) -> None:
     whose = "" if one.tenant == "*" else f" of {one.tenant}"
     state = "unchanged" if one.old == one.new else f"{one.old[:SHORT] or 'new'} -> {one.new[:SHORT]}"
-    terminal.print(f"flow {one.flow}{whose}: {state}")
+    terminal.print(f"flow {one.flow}{whose}: {state}" + ("" if one.runs == FOR_ALL else f", {one.runs}"))
     for change in one.changes:
         terminal.print(f"  {change}")
     if one.fates:

@@ -1,4 +1,4 @@
-"""`millrace rollback`: put the version before the active one in force again."""
+"""`millrace rollback`: put the version before the active one in force again; of two in force the older one, for all."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from flows.cli.home import must_exist
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTIVE, append_controls, await_applied, deploying, open_ingress
 from flows.settings import load_settings
-from flows.versions.in_home import versions_in
+from flows.versions.in_home import Pointer, versions_in
 from infra.clock import SystemClock
 from schemas.errors import InvalidInput, MillraceError
+from schemas.pointer import Pointer as Told
+from schemas.pointer import write_pointer
 from sinks.ingress.client import SocketIngress
 
 ALL = "*"
@@ -27,18 +29,30 @@ def rollback(terminal: Terminal, *, flow: str, wait: bool, tenant: str | None, h
             if pointer is None:
                 whose = f" of tenant {tenant}" if tenant else ""
                 raise InvalidInput(f"no flow '{flow}'{whose} is in force; `millrace diff deployed FILE` shows those that are")
-            if not pointer.before:
-                raise InvalidInput(f"flow '{flow}' has no version before {pointer.version[:SHORT]}; deploy another one")
-            before = pointer.before[0]
-            end = append_controls(ingress, {f"{ACTIVE}{key[0]}/{flow}": {"version": before, "instead_of": pointer.version}})
+            back = _back(flow, pointer)
+            end = append_controls(ingress, {f"{ACTIVE}{key[0]}/{flow}": write_pointer(back)})
         runs = isinstance(ingress, SocketIngress)
-    row = {"flow": flow, "tenant": key[0], "version": before, "was": pointer.version}
+    was = pointer.told.shadow or pointer.version
+    row = {"flow": flow, "tenant": key[0], "version": back.version, "was": was}
     if terminal.json:
         terminal.value(row)
+    elif pointer.told.shadow:
+        terminal.say(f"flow {flow}: {was[:SHORT]} runs in shadow no more; {back.version[:SHORT]} stays in force for all")
     else:
-        terminal.say(f"flow {flow}: {pointer.version[:SHORT]} -> {before[:SHORT]}; what is in flight stays on its version")
+        terminal.say(f"flow {flow}: {was[:SHORT]} -> {back.version[:SHORT]}; what is in flight stays on its version")
     if wait:
         if not runs:
             raise MillraceError(f"it is written, but no `millrace up` runs on {settings.home}, so nothing applies it yet")
         await_applied(settings.home, end, SystemClock())
     return 0
+
+
+def _back(flow: str, pointer: Pointer) -> Told:
+    """Give the pointer to go back to: without the shadow, or to the version of the rest, or to the one before."""
+    if pointer.told.shadow is not None:
+        return Told(pointer.version)
+    if pointer.told.rest is not None:
+        return Told(pointer.told.rest, instead_of=pointer.version)
+    if not pointer.before:
+        raise InvalidInput(f"flow '{flow}' has no version before {pointer.version[:SHORT]}; deploy another one")
+    return Told(pointer.before[0], instead_of=pointer.version)

@@ -57,7 +57,7 @@ def _runs(home: Path, tenant: str | None) -> Iterator[_Run]:
     for deployed in deployed_programs(home):
         if tenant is not None and deployed.tenant not in (tenant, "*"):
             continue
-        for trigger in deployed.program.triggers:
+        for trigger in deployed.programs[-1].triggers:  # slots have no entity: they stay with the version of the rest
             if isinstance(trigger, Schedule):
                 for zone in trigger.zones:
                     yield _Run(deployed.tenant, deployed.flow, trigger, zone)

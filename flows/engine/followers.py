@@ -5,20 +5,23 @@ Reads: frames of `flow.ended`, the catalogue. Emits: candidates. State: none. Co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flows.engine.work import Segment
 from flows.engine.world import EngineWorld
-from operators.after import PARTS, after_env
+from operators.after import PARTS, after_env, gather_key, gathers
 from operators.deployed import Deployed
 from operators.execution import Cause
-from operators.incoming import Candidate
+from operators.incoming import STARTS, Candidate
+from operators.lanes import WHOLE, Lane
 from schemas.decode import EventFrame, key_rows
 from schemas.ids import event_key
 from schemas.internal import FLOW_ENDED
+from schemas.program import After, Program
 
 ENVELOPE = ("tenant", "id", "source", "time", "correlationid", "hops")
 
@@ -45,13 +48,26 @@ def _of_frame(
     for row, ended, (tenant, event, source, time_us, correlation, hops) in zip(
         frame["row"].to_list(), ends, envelope, strict=True
     ):
-        started = ""
-        for version, place, trigger in deployed.followers(tenant, ended["flow"]):
-            ready = world.runnable(version)
-            env = None if ready.program.flow == started else after_env(trigger, ready.program, ended)
-            if env is not None:
-                started = ready.program.flow
+        started: Lane | None = None
+        for lane, place, trigger in deployed.followers(tenant, ended["flow"]):
+            ready = world.runnable(lane.version)
+            env = None if lane == started else after_env(trigger, ready.program, ended)
+            key, at = event_key(tenant, source, event), row + first_row
+            if env is not None and _takes(lane, tenant, (ready.program, place), {**ended, **env}, key):
+                started = lane
+                watch = place if gathers(trigger) else STARTS
                 cause = Cause(event, source, time_us, correlation or event, hops or 0)
-                key, at = event_key(tenant, source, event), row + first_row
                 now_us = int(clock[at])
-                yield Candidate(at, now_us, key, tenant, cause, ready, ready.program.triggers[place].name, env)
+                yield Candidate(at, now_us, key, tenant, cause, ready, trigger.name, env, watch)
+
+
+def _takes(lane: Lane, tenant: str, started: tuple[Program, int], env: Mapping[str, Any], key: bytes) -> bool:
+    """Tell whether a lane takes an end; what belongs together by a key of the trigger goes one way together."""
+    if lane.side == WHOLE:
+        return True
+    program, place = started
+    trigger = program.triggers[place]
+    if not isinstance(trigger, After) or not gathers(trigger):
+        return lane.takes(tenant, env, key.hex())
+    together = gather_key(program, place, tenant, env)
+    return lane._replace(entity=None).takes(tenant, env, None if together is None else str(together))

@@ -23,6 +23,7 @@ from flows.engine.world import EngineWorld
 from operators.deployed import Deployed
 from operators.execution import Cause
 from operators.incoming import Arrived, Candidate, Input
+from operators.lanes import WHOLE
 from operators.match import TypeTable, match_events
 from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
@@ -102,20 +103,23 @@ def _place(candidate: Candidate) -> tuple[int, int, str]:
 
 
 def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any) -> Iterable[Candidate]:
-    entries = [deployed.entry(entry) for entry in one.pairs["entry"].to_list()]
-    starts = {entry: world.start(*entry) for entry in set(entries)}
+    entries = one.pairs["entry"].to_list()
+    starts = {entry: (world.start(*deployed.entry(entry)), deployed.lane(entry)) for entry in set(entries)}
     frame = _rows_of(one)
-    wanted = tuple(sorted({key for start in starts.values() for key in start.keys}))
+    wanted = tuple(sorted({key for start, lane in starts.values() for key in (*start.keys, *lane.keys)}))
     values = key_rows(frame, wanted, one.events.contract.data)
     rows = [row + one.first_row for row in frame["row"].to_list()]
     nows = clock[rows].tolist()
     envelope = zip(frame["tenant"].to_list(), *(frame[name].to_list() for name in ENVELOPE), strict=True)
     for index, (tenant, event, source, time_us, correlation, hops) in enumerate(envelope):
-        start = starts[entries[index]]
+        start, lane = starts[entries[index]]
+        key = event_key(tenant, source, event)
+        if lane.side != WHOLE and not lane.takes(tenant, values[index], key.hex()):
+            continue
         yield Candidate(
             rows[index],
             nows[index],
-            event_key(tenant, source, event),
+            key,
             tenant,
             Cause(event, source, time_us, correlation or event, hops or 0),
             start.runnable,

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from flows.engine import letters
 from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from operators.advance import Runnable
+from operators.after import TOLD
 from operators.deployed import Deployed
 from operators.execution import Cause
 from operators.incoming import Candidate, Input, Retraction
@@ -26,7 +27,7 @@ from operators.watch_for import RETRACT_UNTIL
 from schemas.decode import key_rows
 from schemas.expression.template import compile_template
 from schemas.ids import event_key, execution_id
-from schemas.program import EventTrigger, Schedule, Trigger, Window
+from schemas.program import After, EventTrigger, Schedule, Trigger, Window
 from schemas.records import DeadLetter
 
 ENVELOPE: Final = ("id", "source", "time", "correlationid", "hops")
@@ -72,28 +73,33 @@ def _nows(found: Sightings, clock: npt.NDArray[np.int64]) -> Nows:
 
 def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) -> Iterator[Candidate]:
     said = one.said
-    started = [deployed.entry(entry) for entry in said.pairs["entry"].to_list()]
-    ready = {version: runnable(version) for version in {version for version, _ in started}}
-    wanted = sorted({key for each in ready.values() for key, _ in each.program.reads if not key.startswith("window.")})
+    entries = said.pairs["entry"].to_list()
+    lanes = {entry: (deployed.lane(entry), deployed.entry(entry)[1]) for entry in set(entries)}
+    ready = {lane.version: runnable(lane.version) for lane, _ in lanes.values()}
+    reads = {entry: _reads(ready[lane.version], place) for entry, (lane, place) in lanes.items()}
+    wanted = sorted({key for entry, (lane, _) in lanes.items() for key in (*reads[entry], *lane.keys)})
     values = key_rows(said.events, wanted, said.data)
     measures = said.windows.rows(named=True)
     envelope = said.events.select(*ENVELOPE).rows()
     rows, clocks = one.rows.tolist(), one.clock_us.tolist()
-    for at, tenant, (version, place) in zip(said.pairs["row"].to_list(), said.pairs["tenant"].to_list(), started, strict=True):
+    for at, tenant, entry in zip(said.pairs["row"].to_list(), said.pairs["tenant"].to_list(), entries, strict=True):
         event, source, time_us, correlation, hops = envelope[at]
-        program = ready[version].program
-        env = {key: values[at].get(key) for key, _ in program.reads} | measures[at]
+        lane, place = lanes[entry]
+        started, key = ready[lane.version], event_key(tenant, source, event)
+        if not lane.takes(tenant, values[at], key.hex()):
+            continue
+        env = {name: values[at].get(name) for name in reads[entry]} | measures[at]
         cause = Cause(event, source, time_us, correlation or event, hops or 0)
         by_clock = clocks[at] != NEVER
-        trigger = program.triggers[place]
+        trigger = started.program.triggers[place]
         now_us = nows(rows[at], clocks[at] if by_clock else NEVER)
         yield Candidate(
             rows[at],
             now_us,
-            event_key(tenant, source, event),
+            key,
             tenant,
             cause,
-            ready[version],
+            started,
             trigger.name,
             env | _retract_until(trigger, now_us),
             known=True,
@@ -101,8 +107,15 @@ def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) ->
         )
 
 
+def _reads(ready: Runnable, place: int) -> list[str]:
+    """Name what a start takes along of the event, or of the end, with which its window spoke."""
+    trigger = ready.program.triggers[place]
+    ends = [f"after.{flow}.{part}" for flow in trigger.flows for part in TOLD] if isinstance(trigger, After) else []
+    return [*(key for key, _ in ready.program.reads), *ends]
+
+
 def _retract_until(trigger: Trigger, now_us: int) -> dict[str, Any]:
-    window = trigger.detail if isinstance(trigger, EventTrigger) else None
+    window = trigger.detail if isinstance(trigger, EventTrigger) else trigger.window if isinstance(trigger, After) else None
     return {RETRACT_UNTIL: now_us + window.retract_us} if isinstance(window, Window) and window.retract_us else {}
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from operators.advance import Runnable
 from operators.deployed import Deployed
 from operators.incoming import STARTS
+from operators.lanes import Lane
 from operators.steps import make_runnable
 from operators.wait_shapes import start_keys
 from schemas.errors import BrokenInvariant
@@ -75,6 +76,10 @@ class EngineWorld:
         """Give the version in force of a flow."""
         version = self._deployed.startable(tenant, flow)
         return None if version is None else self.runnable(version)
+
+    def lanes(self, tenant: str, flow: str) -> Sequence[Lane]:
+        """Give all that starts by the name of a flow."""
+        return self._deployed.lanes(tenant, flow)
 
     @property
     def any_followed(self) -> bool:

@@ -1,6 +1,7 @@
 """The canonical form of a flow: desugared, defaults filled in, each expression in its one spelling; its hash is the version.
 
 Comments, note, title, description and key order do not count. The canonical form is itself a document of the language.
+`rollout` stands in it and is no part of the version: the same version is rolled out to more and more.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from schemas.flow.documents import Flow
 from schemas.records import Json
 
 HASH_BYTES: Final = 16
+ROLLOUT: Final = "rollout"
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
 
@@ -65,8 +67,9 @@ def canonical_bytes(document: dict[str, Json]) -> bytes:
 
 
 def version_of(document: dict[str, Json], locked: MappingOf[str, str] | None = None) -> str:
-    """Hash a canonical form, and the versions of the flows that it calls: 32 hex digits."""
-    hashed = blake2b(canonical_bytes(document), digest_size=HASH_BYTES)
+    """Hash a canonical form, but for how it is rolled out, and the versions of the flows that it calls: 32 hex digits."""
+    what = {key: value for key, value in document.items() if key != ROLLOUT}
+    hashed = blake2b(canonical_bytes(what), digest_size=HASH_BYTES)
     if locked:
         hashed.update(canonical_bytes(dict(locked)))
     return hashed.hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from flows.language.check_rollout import check_rollout
 from flows.language.check_views import check_views
 from flows.language.elaborate import Elaborator
 from flows.language.literals import DAY_US, check_retry, positive
@@ -57,6 +58,7 @@ def check_around(flow: Flow, node: Mapping, names: Names, elaborator: Elaborator
     check_views(flow, node, names, elaborator)
     rollout = inner(node, "rollout")
     by = _key(rollout, "by", names, elaborator) if flow.rollout.by is not None else None
+    check_rollout(flow, rollout, by, elaborator.report)
     return Around(tuple(_limits(flow, inner(node, "limits"), names, elaborator)), by)
 
 

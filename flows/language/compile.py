@@ -16,10 +16,14 @@ from flows.language.nodes import plain
 from flows.language.parse import Document, planted_document
 from flows.language.report import Report
 from flows.language.structure import shape
+from flows.language.typed import TypedFlow
 from schemas.contracts import EventContract
 from schemas.errors import InvalidFlow
+from schemas.expression.print import print_tree
+from schemas.expression.walk import without_places
 from schemas.flow.action_types import ActionType
 from schemas.flow.documents import Flow
+from schemas.pointer import EVERYTHING, Share, share_of
 from schemas.program import Program
 from schemas.records import Json
 
@@ -37,6 +41,8 @@ class CompiledFlow:
     description: str | None = None
     file: str = ""
     enabled: bool = True
+    rollout: Share = EVERYTHING
+    shadow: bool = False
 
 
 def compile_flow(
@@ -82,4 +88,11 @@ def compile_document(document: Document, known: Known, report: Report) -> Compil
         description=flow.description,
         file=document.file,
         enabled=flow.enabled,
+        rollout=_share(typed),
+        shadow=typed.rollout.shadow,
     )
+
+
+def _share(typed: TypedFlow) -> Share:
+    by = None if typed.rollout.by is None else without_places(typed.rollout.by)
+    return share_of(typed.rollout.percent, "" if by is None else print_tree(by), by)

@@ -14,7 +14,6 @@ from flows.language.typed import TypedFlow, TypedStep
 from schemas.expression.template import template_trees, template_without_places
 from schemas.expression.tree import Tree
 from schemas.expression.types import Type
-from schemas.expression.walk import without_places
 from schemas.program import (
     END,
     NO_STEP,
@@ -46,8 +45,7 @@ def lay_out(flow: TypedFlow, version: str) -> Program:
     steps = table.done()
     trees = [tree for step in steps for tree in trees_of(step)] + (template_trees(output) if output is not None else [])
     limits = tuple(without_any_places(limit) for limit in flow.limits)
-    rollout_by = None if flow.rollout.by is None else without_places(flow.rollout.by)
-    trees += [limit.key for limit in limits if limit.key is not None] + ([rollout_by] if rollout_by is not None else [])
+    trees += [limit.key for limit in limits if limit.key is not None]
     triggers = placed_triggers(flow.triggers, flow.events, trees)
     asked = [tree for one in triggers for tree in trees_of(one)]
     return Program(
@@ -64,9 +62,6 @@ def lay_out(flow: TypedFlow, version: str) -> Program:
         limits=limits,
         inputs=flow.inputs,
         priority=flow.priority,
-        rollout_percent=flow.rollout.percent,
-        rollout_by=rollout_by,
-        shadow=flow.rollout.shadow,
         policies=tuple(sorted({*policies_read([*trees, *asked]), *(one.policy for one in steps if isinstance(one, Decide))})),
     )
 

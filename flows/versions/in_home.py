@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from infra.file_reader import FileReader
+from schemas.pointer import Pointer as Told
 from schemas.program import Program, unpack
 from schemas.topics import CONTROL, INGRESS_FILE
 
@@ -20,9 +21,13 @@ FlowKey = tuple[str, str]  # tenant or *, flow
 
 @dataclass(slots=True)
 class Pointer:
-    """Which version of a flow is active, and which was before it (its tail: the one before that)."""
+    """Which version of a flow is active, and which was before it (its tail: the one before that).
+
+    `told` is the pointer as it was written: it may name a version for the rest, or one in shadow.
+    """
 
     version: str
+    told: Told
     before: tuple[str, ...] = ()  # the latest first, each once
 
 
@@ -47,11 +52,6 @@ class _Version(msgspec.Struct):
     program: str
 
 
-class _Active(msgspec.Struct):
-    version: str
-    instead_of: str | None = None  # the version that was rolled back
-
-
 class _Record(msgspec.Struct):
     key: str
     value: msgspec.Raw = msgspec.Raw(b"null")
@@ -59,7 +59,7 @@ class _Record(msgspec.Struct):
 
 _records = msgspec.json.Decoder(_Record)
 _versions = msgspec.json.Decoder(_Version | None)
-_pointers = msgspec.json.Decoder(_Active | None)
+_pointers = msgspec.json.Decoder(Told | None)
 
 
 def versions_in(home: Path) -> Versions:
@@ -91,11 +91,14 @@ def _take(found: Versions, record: _Record) -> None:
             pass
 
 
-def _point(found: Versions, key: FlowKey, active: _Active | None) -> None:
+def _point(found: Versions, key: FlowKey, active: Told | None) -> None:
+    """Follow a pointer; one to what was not deployed changes nothing, as in the engine."""
+    if active is not None and not all(version in found.packed for version in active.versions()):
+        return
     was = found.active.pop(key, None)
-    if active is None or active.version not in found.packed:
+    if active is None:
         return
     earlier = (was.version, *was.before) if was else ()
     if active.instead_of is not None and active.version in earlier:
         earlier = earlier[earlier.index(active.version) :]  # one that was rolled back is not gone back to
-    found.active[key] = Pointer(active.version, tuple(one for one in earlier if one != active.version))
+    found.active[key] = Pointer(active.version, active, tuple(one for one in earlier if one != active.version))

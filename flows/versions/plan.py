@@ -12,6 +12,7 @@ from flows.language.compile import CompiledFlow
 from flows.versions.change import Change
 from flows.versions.flow_changes import flow_changes
 from flows.versions.in_home import FlowKey, Versions
+from flows.versions.pointing import FOR_ALL, pointed, runs
 from infra.executions import ExecutionRow, Filter, list_executions
 from operators.execution import unpack
 from operators.migrate import Migration, Outcome
@@ -45,6 +46,7 @@ class FlowPlan:
     new: str
     changes: tuple[Change, ...]
     fates: tuple[Fate, ...]
+    runs: str = FOR_ALL  # for whom the deploy puts it in force
 
     @property
     def counts(self) -> dict[str, int]:
@@ -57,11 +59,13 @@ def plan(flows: Iterable[CompiledFlow], home: Path, versions: Versions, tenant: 
     """Plan each flow for each of its tenants; with `tenant` for that one alone, as `deploy --tenant` would."""
     for flow in flows:
         for owner in (tenant,) if tenant is not None else flow.tenants or (ALL,):
+            key = versions.of_tenant(owner, flow.name)
+            pointed_at = pointed(flow, None if key is None else versions.active[key].told, versions.program)
             pointer = versions.active.get((owner, flow.name))
             old = versions.program(pointer.version) if pointer is not None else None
             changes = flow_changes(old, flow.program) if old is not None else ()
             fates = tuple(fates_of((owner, flow.name), flow.program, home, versions))
-            yield FlowPlan(owner, flow.name, old.version if old else "", flow.version, changes, fates)
+            yield FlowPlan(owner, flow.name, old.version if old else "", flow.version, changes, fates, runs(pointed_at))
 
 
 def fates_of(key: FlowKey, new: Program, home: Path, versions: Versions) -> Iterator[Fate]:

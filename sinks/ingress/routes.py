@@ -14,7 +14,8 @@ from typing import Final, TypeVar
 import msgspec
 
 from schemas.contracts import EventContract
-from schemas.errors import InvalidInput
+from schemas.errors import BadRecord, InvalidInput
+from schemas.pointer import read_pointer
 from schemas.program import Manual, Webhook, unpack
 from schemas.records import Control, Json
 from schemas.registry import Registry
@@ -30,7 +31,7 @@ class Routes:
     """The ways in. Only `learn` changes them."""
 
     _triggers: dict[str, Outside] = field(default_factory=dict)  # version -> its triggers from outside
-    _active: dict[str, dict[str, str]] = field(default_factory=dict)  # flow -> tenant (or *) -> version
+    _active: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)  # flow -> tenant (or *) -> versions in force
     _registry: Registry = field(default_factory=Registry)
 
     def learn(self, record: bytes) -> None:
@@ -38,7 +39,7 @@ class Routes:
         try:
             control = _controls.decode(record)
             self._apply(control.key, control.value)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput, ValueError, KeyError, TypeError):
+        except (msgspec.DecodeError, RecursionError, BadRecord, InvalidInput, ValueError, KeyError, TypeError):
             return
 
     def webhooks(self, tenant: str, path: str) -> list[Webhook]:
@@ -47,10 +48,10 @@ class Routes:
 
     def manual(self, tenant: str, flow: str) -> list[Manual] | None:
         """Give the manual triggers of a flow; None where the tenant has no such flow in force."""
-        version = self._version(tenant, flow)
-        if version is None:
+        versions = self._versions(tenant, flow)
+        if not versions:
             return None
-        return [one for one in self._triggers[version] if isinstance(one, Manual)]
+        return [one for version in versions for one in self._triggers[version] if isinstance(one, Manual)]
 
     def contract(self, event: str) -> EventContract | None:
         """Give the contract of an event type."""
@@ -58,13 +59,13 @@ class Routes:
 
     def _outside(self, tenant: str, kind: type[T]) -> Iterator[tuple[str, T]]:
         for flow in sorted(self._active):
-            version = self._version(tenant, flow)
-            if version is not None:
+            for version in self._versions(tenant, flow):
                 yield from ((flow, one) for one in self._triggers[version] if isinstance(one, kind))
 
-    def _version(self, tenant: str, flow: str) -> str | None:
+    def _versions(self, tenant: str, flow: str) -> tuple[str, ...]:
+        """Give the versions in force; each may have ways in of its own."""
         by_tenant = self._active.get(flow, {})
-        return by_tenant.get(tenant, by_tenant.get(ALL))
+        return by_tenant.get(tenant, by_tenant.get(ALL, ()))
 
     def _apply(self, key: str, value: Json) -> None:
         kind, *rest = key.split("/")
@@ -84,8 +85,9 @@ class Routes:
 
     def _activate(self, tenant: str, flow: str, value: Json) -> None:
         """Follow a pointer; one to what was not deployed changes nothing, as in the engine."""
-        version = None if value is None else value["version"]
-        if version is None:
+        pointer = None if value is None else read_pointer(value)
+        if pointer is None:
             self._active.get(flow, {}).pop(tenant, None)
-        elif version in self._triggers:
-            self._active.setdefault(flow, {})[tenant] = version
+        elif self._triggers.keys() >= set(pointer.versions()):
+            versions = (pointer.version, pointer.rest)
+            self._active.setdefault(flow, {})[tenant] = tuple(one for one in versions if one is not None)

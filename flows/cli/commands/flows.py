@@ -8,12 +8,18 @@ import typer
 
 from flows.cli.options import AsJson, By, Home, Role, Tenant, perform
 
-app = typer.Typer(no_args_is_help=True, help="Starting flows by hand.")
+app = typer.Typer(no_args_is_help=True, help="Which flows are in force, and starting them by hand.")
 
 
 @app.callback()
 def flows() -> None:
-    """Start flows by hand."""
+    """Show flows in force, and start them by hand."""
+
+
+@app.command("list", epilog="Example:  millrace flows list --tenant acme")
+def flows_list(*, tenant: Tenant = None, home: Home = None, json: AsJson = False) -> None:
+    """List the versions in force and for whom: for all, for a part (new, rest), or in shadow."""
+    perform("flows list", json=json, tenant=tenant, home=home)
 
 
 @app.command("start", epilog="Example:  millrace flows start collection --input invoice_id=I7 --role finance --tenant acme")

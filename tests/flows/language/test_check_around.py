@@ -9,6 +9,7 @@ import pytest
 from flows.language.canonical import canonical_bytes
 from flows.language.definitions import Definitions, Source, check_sources
 from schemas.expression.print import print_tree
+from schemas.pointer import Share, tree_of
 from schemas.program import Limit
 
 CONTRACTS = """\
@@ -78,6 +79,12 @@ WRONG: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "rollout: {percent: 25, by: execution.id}\n",
+        [
+            "4:28: error[bad-rollout]: 'execution.id' does not tell an entity for good: it belongs to one start; write a field of what starts the flow",
+        ],
+    ),
+    (
         'views:\n  - {view: executions, from: executions, by: {n: order.country}, measures: {n: count()}}\n  - {view: mine, from: orders, measures: {n: count()}}\n  - {view: own, from: executions, where: state == "waiting", by: {day: \'date(event.time, "UTC")\', c: status}, measures: {v: sum(order.totl)}}\n',
         [
             "5:12: error[defined-twice]: 'executions' is the name of a view of Millrace already; choose another name",
@@ -125,7 +132,7 @@ views:
 """
 
 
-def test_limits_and_rollout_are_compiled_and_take_what_they_read_along() -> None:
+def test_limits_are_compiled_and_take_what_they_read_along() -> None:
     program = checked(EVERY).flows[0].program
     assert [(one.kind, one.most, one.key and print_tree(one.key), one.per_us, one.over) for one in program.limits] == [
         ("concurrency", 1, "order.customer_id", 0, "cancel_running"),
@@ -134,10 +141,38 @@ def test_limits_and_rollout_are_compiled_and_take_what_they_read_along() -> None
     ]
     assert isinstance(program.limits[0], Limit)
     assert [key for key, _ in program.reads] == ["event.tenant", "order.customer_id"]
-    assert (program.rollout_percent, program.rollout_by and print_tree(program.rollout_by)) == (25, "order.customer_id")
     assert (program.priority, program.timeout_us) == ("low", 1100 * 86_400_000_000)
     assert program.inputs is not None
     assert [name for name, _ in program.inputs.fields] == ["a", "b", "c"]
+
+
+def test_a_rollout_is_said_beside_the_program_and_makes_no_other_version() -> None:
+    quarter = checked(EVERY).flows[0]
+    assert (quarter.rollout.percent, quarter.rollout.by, quarter.shadow) == (25, "order.customer_id", False)
+    by = tree_of(quarter.rollout)
+    assert by is not None
+    assert print_tree(by) == "order.customer_id"
+    others = [
+        "rollout: {percent: 50, by: order.id}",
+        "rollout: {shadow: true}",
+        "rollout: {percent: 100, by: order.customer_id}",
+        "",
+    ]
+    for other in others:
+        flow = checked(EVERY.replace("rollout: {percent: 25, by: order.customer_id}", other)).flows[0]
+        assert (flow.version, flow.program) == (quarter.version, quarter.program)
+    assert (flow.rollout, flow.shadow) == (Share(), False)
+
+
+def test_a_part_of_the_slots_of_a_schedule_is_refused() -> None:
+    text = 'flow: f\ntrigger: {schedule: "0 1 * * *", zone: UTC}\nrollout: {percent: 25, shadow: SHADOW}\nsteps: [{action: a}]\n'
+    for shadow in ("true", "false"):
+        (problem,) = check_sources([Source("a.yaml", text.replace("SHADOW", shadow))]).problems
+        assert str(problem) == (
+            "a.yaml:3:20: error[bad-rollout]: 25 % of what? slots of a schedule have no entity; "
+            "deploy it whole, or in shadow beside the version before"
+        )
+    assert not check_sources([Source("a.yaml", text.replace("percent: 25, shadow: SHADOW", "shadow: true"))]).problems
 
 
 def test_the_canonical_form_keeps_them_all() -> None:
