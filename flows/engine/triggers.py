@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from flows.engine.ends import with_ends
 from flows.engine.progress import bounds
 from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from flows.engine.work import DecodedWork
@@ -112,7 +113,8 @@ class _Sweep:
     def segment(self, frames: Sequence[EventFrame], first_row: int, rows: int) -> None:
         """Take in the events of a segment."""
         windows = self._of._windows
-        for one in frames:
+        counted = {name: one for name, one in self._of._deployed.counted.items() if name in windows.events()}
+        for one in with_ends(frames, counted):
             if one.type in windows.events():
                 places = one.frame["row"].to_numpy().astype(np.int64) + first_row
                 clock, until = self._work.clock[places], self._untils[places]

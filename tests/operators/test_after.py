@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
-from operators.after import PARTS, after_env
-from schemas.expression.types import STRING
+import msgspec
+
+from operators.after import PARTS, after_env, gather_key
+from operators.execution import State
+from operators.gather import gather, open_gathering
+from operators.run import Moment
+from operators.steps import make_runnable
+from schemas.expression.tree import Field
+from schemas.expression.types import ANY, STRING, Type
 from schemas.program import After
-from tests.operators.executions import act, runnable
+from tests.operators.executions import CAUSE, HOUR, ID, NOW, TENANT, act, runnable
 
 READS = (("event.correlationid", STRING), ("after.first.status", STRING), ("after.second.status", STRING))
 ENDED: dict[str, Any] = dict.fromkeys(PARTS) | {"flow": "first", "status": "failed", "event.correlationid": "C-1"}
@@ -28,3 +36,64 @@ def test_another_end_starts_nothing() -> None:
     program = runnable(act("say"), reads=READS).program
     assert after_env(After(("first",)), program, ENDED) is None
     assert after_env(After(("second",), "any"), program, ENDED) is None
+
+
+OUTPUT = Type("record", fields=(("book", STRING), ("total", Type("money", currency="GBP"))))
+BOTH = After(
+    ("first", "second"), join="all", within_us=HOUR, key=Field("after.first.output", ("book",), STRING), outputs=(OUTPUT, ANY)
+)
+
+
+def the_end(flow: str, book: str = "main", correlation: str = "C-1") -> dict[str, Any]:
+    ended = dict.fromkeys(PARTS) | {"flow": flow, "status": "completed", "execution": f"x-{flow}"}
+    return ended | {"output": {"book": book, "total": "2.50 GBP"}, "event.correlationid": correlation}
+
+
+def test_an_output_is_read_by_the_type_it_had_and_what_is_another_now_is_missing() -> None:
+    program = runnable(act("say")).program
+    env = after_env(BOTH, program, the_end("first"))
+    assert env is not None
+    assert env["after.first.output"] == {"book": "main", "total": Decimal("2.50")}
+    changed = the_end("first") | {"output": {"book": "main", "total": 7}}
+    assert (after_env(BOTH, program, changed) or {})["after.first.output"] == {"book": "main", "total": None}
+
+
+def test_ends_belong_together_by_the_key_whatever_version_gathers_them() -> None:
+    def key(trigger: After, version: str, ended: dict[str, Any], tenant: str = "acme") -> int | None:
+        program = msgspec.structs.replace(runnable(act("say")).program, triggers=(trigger,), version=version)
+        return gather_key(program, 0, tenant, after_env(trigger, program, ended) or {})
+
+    first = key(BOTH, "v1", the_end("first"))
+    assert first is not None
+    assert first == key(BOTH, "v2", the_end("first", correlation="C-2"))
+    others = (key(BOTH, "v1", the_end("first", "other")), key(BOTH, "v1", the_end("first"), "globex"))
+    assert first not in (*others, key(msgspec.structs.replace(BOTH, name="b"), "v1", the_end("first")))
+    assert key(BOTH, "v1", the_end("second")) is None  # it has no value at the key
+    by_correlation = msgspec.structs.replace(BOTH, key=None)
+    assert key(by_correlation, "v1", the_end("first")) == key(by_correlation, "v1", the_end("second"))
+
+
+def test_a_flow_that_ends_again_takes_the_place_of_its_earlier_end() -> None:
+    trigger = msgspec.structs.replace(BOTH, key=None, condition=None)
+    program = msgspec.structs.replace(runnable(act("say")).program, triggers=(trigger,), reads=READS)
+    ready = make_runnable(program)
+
+    def env(flow: str, book: str) -> dict[str, Any]:
+        return after_env(trigger, program, the_end(flow, book)) or {}
+
+    def moment(state: State | None, at_us: int) -> Moment:
+        return Moment(ready, TENANT, ID, state, at_us)
+
+    opened = open_gathering(moment(None, NOW), CAUSE, env("first", "one"), 0)
+    again = gather(moment(opened.state, NOW + 1), msgspec.structs.replace(CAUSE, event="e2"), env("first", "two"))
+    assert again is not None
+    assert (again.status, again.waits_set, again.timers_set, again.timers_gone) == ("watching", (), [], [])
+    too_late = msgspec.structs.replace(CAUSE, event="e3", time_us=NOW + HOUR + 1)
+    assert gather(moment(again.state, NOW + 2), too_late, env("second", "two")) is None
+    last = msgspec.structs.replace(CAUSE, event="e3", time_us=NOW + HOUR)
+    begun = gather(moment(again.state, NOW + 2), last, env("second", "two"))
+    assert begun is not None
+    assert begun.begun == last
+    assert begun.waits_gone == tuple((one.key, one.token) for one in opened.waits_set)
+    assert [(one.due_us, one.token) for one in begun.timers_gone] == [(NOW + HOUR, 0)]
+    assert begun.transitions[0].kind == "started"

@@ -37,11 +37,12 @@ def check_after(reading: Reading, trigger: AfterTrigger, node: Mapping) -> Start
         flows=tuple(str(flow) for flow in flows),
         status=trigger.status,
         join=join,
-        key=reading.key(node, replace(names, roots={"after": _any_end(ends)}), "key") if trigger.key is not None else None,
+        key=reading.group(node, replace(names, roots={"after": _any_end(ends)}))[0] if trigger.key is not None else None,
         within_us=reading.bounded(trigger.within, node, "within", WINDOW_MAX_US, least_us=1),
         window=window,
         condition=tree,
         name=str(trigger.as_ or ""),
+        outputs=tuple(dict(of.fields)["output"] for of in ends.values()),
     )
     return Started((record,), NOTHING, known=known, roots=roots)
 
