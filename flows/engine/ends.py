@@ -67,11 +67,11 @@ def _nested(trigger: After, env: Mapping[str, Any], data: Type) -> dict[str, Any
 
 
 def _frozen(value: Any, kind: Type) -> Any:
-    """Give a value as columns hold it: what is of any type as its JSON text."""
+    """Give a value as columns hold it: what is of any type as its JSON."""
     if value is None:
         return None
     if kind.name == "any":
-        return _encoder.encode(value).decode()
+        return _encoder.encode(value)
     if kind.item is not None:
         return [_frozen(item, kind.item) for item in value]
     if kind.name == "record":
