@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,10 @@ from flows.deployed_flows import DeployedFlows
 from flows.language.check_policy import CompiledPolicy
 from flows.language.compile import CompiledFlow
 from flows.language.definitions import ALL_TENANTS, Definitions, flow_records, load_definitions, policy_control
+from flows.programs import deployed_programs
 from flows.versions.in_home import versions_in
 from flows.versions.pointing import pointed, runs
+from flows.versions.readers import no_longer_read
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
 from infra.file_reader import FileReader
@@ -29,7 +31,7 @@ from infra.log_ends import log_ends
 from infra.positions import read_file
 from schemas.connector_rules import ConnectorRules
 from schemas.contracts import EventContract
-from schemas.errors import BadRecord, InvalidFlow, InvalidInput, MillraceError, StorageFailed
+from schemas.errors import BadRecord, InvalidFlow, InvalidInput, MillraceError, Problem, StorageFailed
 from schemas.flow.action_types import ActionType, action_type
 from schemas.flow.documents import ActionContract
 from schemas.pointer import read_pointer, write_pointer
@@ -134,8 +136,21 @@ def control_end(home: Path) -> int:
 def check_files(paths: Sequence[Path], home: Path) -> Definitions:
     """Check files together, against what is deployed in a home."""
     known = in_force(home)
-    contracts, flows = known.registry.contracts().values(), DeployedFlows(home, known.values)
-    return load_definitions(paths, contracts, known.actions(), flows, known.policies())
+    contracts, flows = known.registry.contracts(), DeployedFlows(home, known.values)
+    found = load_definitions(paths, contracts.values(), known.actions(), flows, known.policies())
+    return replace(found, problems=tuple(sorted([*found.problems, *_cut_off(found, contracts, home)])))
+
+
+def _cut_off(found: Definitions, known: Mapping[str, EventContract], home: Path) -> Iterator[Problem]:
+    """Refuse contracts that no longer give flows in force what they read; flows of the files are checked with them anew."""
+    changed = [(known[one.event], one) for one in found.contracts if one.event in known and known[one.event] != one]
+    renewed = {one.name for one in found.flows}
+    readers = [one for one in deployed_programs(home) if one.flow not in renewed] if changed else []
+    for old, new in changed:
+        for reader in readers:
+            for what in sorted({what for program in reader.programs for what in no_longer_read(program, old, new)}):
+                message = f"flow '{reader.flow}' is in force and reads {what}; keep it, or deploy the flow changed as well"
+                yield Problem(*found.places[new.event], "cuts-off-flow", message)
 
 
 def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str | None = None) -> Deployment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -63,6 +63,7 @@ class Definitions:
     problems: tuple[Problem, ...]
     policies: tuple[CompiledPolicy, ...] = ()
     tests: tuple[Document, ...] = ()  # whose shape is right
+    places: Mapping[str, tuple[str, int, int]] = field(default_factory=dict)  # file, line, column of each contract's fields
 
     @property
     def ok(self) -> bool:
@@ -118,8 +119,20 @@ def check_sources(
     tests = _tests(documents, problems)
     told = tuple(sorted(_without_echoes(problems)))
     return Definitions(
-        tuple(flows), tuple(contracts), tuple(actions.values()), action_documents, told, tuple(policies), tuple(tests)
+        tuple(flows),
+        tuple(contracts),
+        tuple(actions.values()),
+        action_documents,
+        told,
+        tuple(policies),
+        tuple(tests),
+        {document.name: _fields_place(document) for document in documents if document.kind == "event"},
     )
+
+
+def _fields_place(document: Document) -> tuple[str, int, int]:
+    place = document.node.get("fields") or document.node
+    return document.file, place.line, place.column
 
 
 def _without_echoes(problems: Sequence[Problem]) -> list[Problem]:
