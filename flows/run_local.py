@@ -14,15 +14,17 @@ from typing import Any, ClassVar
 
 from flows.local_events import LocalEvent, local_event
 from flows.local_world import END_OF_TIME, LocalWorld
-from operators.advance import Advanced, Moment, Runnable, answer, command, decide, fire, watch
-from operators.after import PARTS, after_env
+from operators.advance import Advanced, Moment, Runnable, answer, command, decide, watch
+from operators.after import PARTS, after_env, gather_key, gathers
 from operators.emit import event_record
 from operators.execution import Cause
+from operators.forked import fork_start
 from operators.migrate import migrate
 from operators.start_inputs import BadInputs, input_env
 from operators.steps import make_runnable
 from operators.wait_shapes import start_keys
 from schemas.decode import DecodeRules, EventFrame, decode, key_rows
+from schemas.errors import InvalidInput
 from schemas.expression.bind import bind
 from schemas.expression.rows import compile_row
 from schemas.expression.walk import keys
@@ -81,6 +83,8 @@ class LocalRun(LocalWorld):
         """Take an operator's word; say why a start by hand is refused."""
         if order.command == "start":
             return self._start_by_hand(order)
+        if order.command == "fork":
+            return self._fork(order)
         if order.command == "migrate":
             self._migrate(order)
         else:
@@ -101,7 +105,7 @@ class LocalRun(LocalWorld):
             due_us, is_deadline, _, token, one = min(due, key=lambda item: item[:4])
             self.now_us = max(self.now_us, due_us)
             del one.timers[due_us, is_deadline, token]
-            self._book(one, fire(self._moment(one, due_us), token), due_us)
+            self._fire(one, (due_us, is_deadline, token))
             self._settle()
 
     # --- one event
@@ -146,7 +150,8 @@ class LocalRun(LocalWorld):
     def _holds(self, program: Program, at: int, tenant: str, frame: EventFrame) -> bool:
         trigger = program.triggers[at]
         if isinstance(trigger, After):
-            return frame.type == FLOW_ENDED and after_env(trigger, program, _ended(frame)) is not None
+            env = after_env(trigger, program, _ended(frame)) if frame.type == FLOW_ENDED else None
+            return env is not None and (not gathers(trigger) or gather_key(program, at, tenant, env) is not None)
         if not isinstance(trigger, EventTrigger) or trigger.event != frame.type:
             return False
         if isinstance(trigger.detail, Window) and not self.counts_windows:
@@ -172,6 +177,8 @@ class LocalRun(LocalWorld):
         one = self._born(event.tenant, identity, runnable, cause)
         if isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Chain):
             self._book(one, watch(self._moment(one, self.now_us), cause, env, at), self.now_us)
+        elif isinstance(trigger, After) and gathers(trigger):
+            self._gather(one, at, env)
         else:
             self._run(one, env | ({"trigger.name": trigger.name} if trigger.name else {}))
         self._settle()
@@ -217,6 +224,19 @@ class LocalRun(LocalWorld):
             self._seen.add(key)
             one = self._born(order.tenant, identity, runnable, cause)
             self._run(one, env | ({"trigger.name": trigger.name} if trigger.name else {}))
+            self._settle()
+        return ""
+
+    def _fork(self, order: OperatorCommand) -> str:
+        runnable = self.versions.get(order.version)
+        if runnable is None:
+            return "no-such-flow"
+        try:
+            identity, cause, env = fork_start(runnable.program, order)
+        except (InvalidInput, ValueError) as error:
+            return f"cannot-fork: {error}"
+        if identity not in self.executions:
+            self._run(self._born(order.tenant, identity, runnable, cause), env)
             self._settle()
         return ""
 

@@ -8,7 +8,7 @@ are all bound values without those of steps that had not come yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
@@ -21,7 +21,7 @@ from schemas.records import Folded, Origin, Transition
 
 GIVEN: Final = ("policies.", "execution.", "error.")  # not kept by an execution
 UNDOES: Final = "compensation"
-_ERROR: Final = "error."
+ERROR: Final = "error."
 _WORDS: Final = frozenset({"refused", "retried", "resumed"})  # an operator's or a person's, without effect on where it stands
 
 
@@ -36,10 +36,11 @@ class Past:
     turns: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
 
-def fold(past: Past, step: str, to: Program) -> Folded:
+def fold(past: Past, step: str, to: Program, given: Collection[str] = ()) -> Folded:
     """Give how an execution stood just before it came to a step, to go on from there in a version of its flow.
 
-    Raises InvalidInput where it never came there, or cannot be brought there again.
+    `given` are names that are to be set to other values. Raises InvalidInput where it never came there, or cannot be brought
+    there again.
     """
     for program in dict.fromkeys((past.programs[-1].version, to.version)):
         check_place(next(one for one in (to, *past.programs) if one.version == program), step)
@@ -50,8 +51,8 @@ def fold(past: Past, step: str, to: Program) -> Folded:
     before = past.transitions[:entered]
     passed = frozenset(one.step for one in before if _counts(one))
     _check_undone(past, passed, step)
-    values = dict(_values(past, passed)) | _error(past.programs, before)
-    missing = [] if to.version in {one.version for one in past.programs} else _missing(to, step, values)
+    values = dict(_values(past, passed)) | _error(past, before)
+    missing = [] if to.version in {one.version for one in past.programs} else _missing(to, step, {*values, *given})
     if missing:
         raise InvalidInput(
             f"version {to.version[:12]} reads {', '.join(missing)} from step '{step}' on, which it had not kept; "
@@ -103,20 +104,21 @@ def _values(past: Past, passed: frozenset[str]) -> Iterator[tuple[str, Any]]:
     """Give what it took along from its cause, and what the steps it had passed bound."""
     by_steps = {name for program in past.programs for one in program.steps for name in bound(one)}
     here = {name for program in past.programs for one in program.steps if one.name in passed for name in bound(one)}
+    here |= {name for one in past.transitions if one.kind == "forked" for name in one.detail["kept"]}
     for turn in past.turns:
         for name, value in turn.items():
-            if not name.startswith(_ERROR) and (name in here or name not in by_steps):
+            if not name.startswith(ERROR) and (name in here or name not in by_steps):
                 yield name, value
 
 
-def _error(programs: Sequence[Program], before: Sequence[Transition]) -> dict[str, Any]:
-    """Give the last error that a handler has dealt with, as its steps see it."""
-    apart = frozenset(name for program in programs for name in _within_items(program))
+def _error(past: Past, before: Sequence[Transition]) -> dict[str, Any]:
+    """Give the last error that a handler has dealt with, as its steps see it; a fork may have come with one."""
+    apart = frozenset(name for program in past.programs for name in _within_items(program))
     for one in reversed(before):
         if one.kind == "failed" and isinstance(one.detail, dict) and one.detail.get("handler", "") not in {"", *apart}:
             said = {"code": one.detail.get("code"), "step": one.step, "message": one.detail.get("message")}
-            return {f"{_ERROR}{name}": value for name, value in said.items()}
-    return {}
+            return {f"{ERROR}{name}": value for name, value in said.items()}
+    return next((one.detail.get("error", {}) for one in before if one.kind == "forked"), {})
 
 
 def _within_items(program: Program) -> Iterator[str]:
@@ -132,7 +134,7 @@ def _used(tenant: str, before: Sequence[Transition]) -> list[str]:
     return [event_key(tenant, detail["source"], detail["event"]).hex() for detail in met]
 
 
-def _missing(to: Program, step: str, values: Mapping[str, Any]) -> list[str]:
+def _missing(to: Program, step: str, values: Collection[str]) -> list[str]:
     """List what the steps ahead read and nothing gives them."""
     graph = Graph(to)
     ahead = graph.ahead(graph.places[step])

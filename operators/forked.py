@@ -6,16 +6,17 @@ other did before that step stays the other's: it is not done again, and the fork
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
-from operators.fold import check_place
+from operators.execution import Cause
+from operators.fold import ERROR, check_place
 from operators.run import Run
 from schemas.errors import InvalidInput
 from schemas.exact_json import from_exact
 from schemas.ids import execution_id
 from schemas.program import Program
-from schemas.records import Folded, OperatorCommand
+from schemas.program_graph import bound
+from schemas.records import OperatorCommand
 
 FORK: Final = "fork"  # the key under which a start carries where it goes on, until it begins
 
@@ -25,16 +26,24 @@ def fork_id(tenant: str, flow: str, origin: bytes, number: str, time_us: int) ->
     return execution_id(f"fork {number}", tenant, flow, origin, time_us)
 
 
-def fork_env(program: Program, order: OperatorCommand) -> Mapping[str, Any]:
-    """Give the environment that a fork starts with. Raises InvalidInput where it cannot start."""
+def fork_start(program: Program, order: OperatorCommand) -> tuple[bytes, Cause, dict[str, Any]]:
+    """Give the id of a fork, its cause, and the environment that it starts with.
+
+    Raises InvalidInput where it cannot start, ValueError where the order was not written by the command.
+    """
     if program.flow != order.flow:
         raise InvalidInput(f"version {program.version} is one of flow '{program.flow}', not of '{order.flow}'")
     check_place(program, order.step)
-    folded = order.folded or Folded(cause=("", "", 0, "", 0), bound={})
+    folded = order.folded
+    if folded is None:
+        raise InvalidInput("the order does not say how the execution stood; fork it by the command")
     said: dict[str, Any] = {"execution": order.execution, "step": order.step, "by": order.by}
     said |= {"changed": folded.changed} if folded.changed else {}
-    bound = {name: from_exact(value) for name, value in folded.bound.items() if name != FORK}
-    return {**bound, FORK: {"said": said, "used": [bytes.fromhex(key) for key in folded.used]}}
+    env = {name: from_exact(value) for name, value in folded.bound.items() if name != FORK}
+    env[FORK] = {"said": said, "used": [bytes.fromhex(key) for key in folded.used]}
+    cause = Cause(*folded.cause)
+    identity = fork_id(order.tenant, order.flow, bytes.fromhex(order.execution), order.id, cause.time_us)
+    return identity, cause, env
 
 
 def go_on_from(run: Run) -> int:
@@ -43,5 +52,9 @@ def go_on_from(run: Run) -> int:
     said = mark["said"]
     if mark["used"]:
         run.more().used = list(mark["used"])
-    run.note("forked", "", "", said)
-    return check_place(run.runnable.program, said["step"])
+    program = run.runnable.program
+    by_steps = {name for one in program.steps for name in bound(one)}
+    said |= {"kept": sorted(name for name in run.root if name in by_steps)}
+    errors = {name: value for name, value in run.root.items() if name.startswith(ERROR)}
+    run.note("forked", "", "", said | ({"error": errors} if errors else {}))
+    return check_place(program, said["step"])

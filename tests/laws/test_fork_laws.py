@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from operators.advance import Runnable, start
 from operators.execution import ROOT
 from operators.fold import Past, check_place, fold
-from operators.forked import FORK, fork_env
+from operators.forked import FORK, fork_start
 from operators.live import bound_since
 from operators.run import Run, StepFunction
 from operators.steps import make_runnable
@@ -108,10 +108,17 @@ def test_a_fork_goes_on_as_its_origin_did(flow: Program, words: list[tuple[int, 
     )
     order = decode(OperatorCommand, encode(order))
     again = Watched(flow)
-    advanced = start(again.runnable(), TENANT, bytes(16), CAUSE, fork_env(flow, order), NOW)
-    assert advanced.transitions[1].detail == {"execution": ID.hex(), "step": name, "by": "ann"}
-    assert FORK not in advanced.env
+    world = World(again.runnable())
+    world.env = fork_start(flow, order)[2]
+    world.take(start(world.flow, TENANT, ID, CAUSE, world.env, NOW))
+    forked = world.all[0].transitions[1].detail
+    assert (forked["execution"], forked["step"], forked["by"]) == (ID.hex(), name, "ann")
+    assert FORK not in world.all[0].env
     assert next(iter(again.known.items())) == (name, watched.known[name])
+    past = past_of(world)
+    for one, known in again.known.items():  # and a fork can be forked
+        if one == name or _can(past, one, flow):
+            assert {key: from_exact(value) for key, value in fold(past, one, flow).bound.items()} == known
 
 
 def _can(past: Past, name: str, flow: Program) -> bool:

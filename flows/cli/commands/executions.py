@@ -55,46 +55,43 @@ def executions_history(*, execution: Execution, tenant: Tenant = None, home: Hom
     perform("executions history", json=json, execution=execution, tenant=tenant, home=home)
 
 
-@app.command("cancel", epilog="Example:  millrace executions cancel 019a1f2e44c1b7 --by ann")
-def executions_cancel(
-    *, execution: Execution, by: By = None, role: Role = None, tenant: Tenant = None, home: Home = None, json: AsJson = False
-) -> None:
-    """End an execution: what is open is withdrawn, what was done is undone."""
-    perform("executions cancel", json=json, execution=execution, by=by, role=role or [], tenant=tenant, home=home)
+def _word(word: str, means: str, example: str, *, of_a_step: bool = True) -> None:
+    """Make the command of an operator's word."""
+
+    def said(  # noqa: PLR0913  a command's parameters are its flags
+        *,
+        execution: Execution,
+        step: Step = "",
+        occurrence: Occurrence = 0,
+        by: By = None,
+        role: Role = None,
+        tenant: Tenant = None,
+        home: Home = None,
+        json: AsJson = False,
+    ) -> None:
+        options = {"word": word, "step": step, "occurrence": occurrence, "by": by, "role": role or []}
+        perform(f"executions {word}", json=json, execution=execution, tenant=tenant, home=home, **options)
+
+    def said_of_all(
+        *, execution: Execution, by: By = None, role: Role = None, tenant: Tenant = None, home: Home = None, json: AsJson = False
+    ) -> None:
+        said(execution=execution, by=by, role=role, tenant=tenant, home=home, json=json)
+
+    app.command(word, help=means, epilog=f"Example:  millrace executions {example}")(said if of_a_step else said_of_all)
 
 
-@app.command("retry", epilog="Example:  millrace executions retry 019a1f2e44c1b7 --step charge")
-def executions_retry(  # noqa: PLR0913  a command's parameters are its flags
-    *,
-    execution: Execution,
-    step: Step = "",
-    occurrence: Occurrence = 0,
-    by: By = None,
-    role: Role = None,
-    tenant: Tenant = None,
-    home: Home = None,
-    json: AsJson = False,
-) -> None:
-    """Try again what failed and waits for an operator."""
-    options = {"step": step, "occurrence": occurrence, "by": by, "role": role or []}
-    perform("executions retry", json=json, execution=execution, tenant=tenant, home=home, **options)
-
-
-@app.command("skip", epilog="Example:  millrace executions skip 019a1f2e44c1b7 --step received --by ann")
-def executions_skip(  # noqa: PLR0913  a command's parameters are its flags
-    *,
-    execution: Execution,
-    step: Step = "",
-    occurrence: Occurrence = 0,
-    by: By = None,
-    role: Role = None,
-    tenant: Tenant = None,
-    home: Home = None,
-    json: AsJson = False,
-) -> None:
-    """Go on without a step that waits, or without undoing one that cannot be undone."""
-    options = {"step": step, "occurrence": occurrence, "by": by, "role": role or []}
-    perform("executions skip", json=json, execution=execution, tenant=tenant, home=home, **options)
+_word(
+    "cancel",
+    "End an execution: what is open is withdrawn, what was done is undone.",
+    "cancel 019a1f2e44c1b7 --by ann",
+    of_a_step=False,
+)
+_word("retry", "Try again what failed and waits for an operator.", "retry 019a1f2e44c1b7 --step charge")
+_word(
+    "skip",
+    "Go on without a step that waits, or without undoing one that cannot be undone.",
+    "skip 019a1f2e44c1b7 --step received --by ann",
+)
 
 
 @app.command("resume", epilog="Example:  millrace executions resume 019a1f2e44c1b7 --step refund --outcome done")
@@ -111,5 +108,32 @@ def executions_resume(  # noqa: PLR0913  a command's parameters are its flags
     json: AsJson = False,
 ) -> None:
     """Say what became of a command whose end is unknown, so that the execution goes on."""
-    options = {"step": step, "occurrence": occurrence, "outcome": outcome.value, "by": by, "role": role or []}
-    perform("executions resume", json=json, execution=execution, tenant=tenant, home=home, **options)
+    said = {"word": "resume", "outcome": outcome.value, "by": by, "role": role or []}
+    perform(
+        "executions resume", json=json, execution=execution, step=step, occurrence=occurrence, tenant=tenant, home=home, **said
+    )
+
+
+@app.command("fork", epilog="Example:  millrace executions fork 019a1f2e44c1b7 --from charge --set order.total=120")
+def executions_fork(  # noqa: PLR0913  a command's parameters are its flags
+    *,
+    execution: Execution,
+    step: Annotated[str, typer.Option("--from", metavar="STEP", help="The first step that is done anew.")],
+    version: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Of its flow (default: its own); `active`: in force.")
+    ] = None,
+    pairs: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A value that it is to have.")] = None,
+    key: Annotated[str | None, typer.Option("--id", metavar="KEY", help="Idempotency key: the same key forks once.")] = None,
+    by: By = None,
+    role: Role = None,
+    tenant: Tenant = None,
+    home: Home = None,
+    json: AsJson = False,
+) -> None:
+    """Start another execution from a step of this one, with what it knew there; what was done before is not done again.
+
+    From that step on everything is done for good, under ids of its own. The execution itself stays as it is; cancel it if the
+    fork takes its place. What steps before did is its own to undo, the fork undoes only what it does.
+    """
+    said = {"step": step, "version": version, "pairs": pairs or [], "key": key, "by": by, "role": role or []}
+    perform("executions fork", json=json, execution=execution, tenant=tenant, home=home, **said)
