@@ -11,6 +11,7 @@ from flows.cli.past import as_it_stood
 from flows.cli.saying import found_execution, time_of
 from flows.cli.terminal import Terminal
 from flows.settings import Settings, load_settings
+from operators.emit import LIMIT, OPERATOR
 from schemas.errors import InvalidInput
 from sinks.projection.query import Question
 
@@ -83,13 +84,16 @@ def history(terminal: Terminal, *, execution: str, tenant: str | None, home: Pat
 def _waiting(held: Sequence[str | None], limit: int) -> str:
     """Ask what executions wait for: the step that is next to move, since when it waits and until when."""
     live = "status in ('running', 'waiting', 'closing')"
+    step, asks = f"regexp_replace(waiting_on, '^{OPERATOR}', '')", f"starts_with(waiting_on, '{OPERATOR}')"
     return f"""
         select executions.execution, executions.tenant, flow, status, waiting_on as waits_for,
-            coalesce(any_value(steps.kind), any_value(case when waiting_on like 'limit %' then 'limit' end)) as kind,
-            coalesce(max(steps.started_at), any_value(executions.started_at)) as since, wait_until as until, error
+            coalesce(nullif(any_value(regexp_extract(waiting_on, '^({LIMIT}|{OPERATOR})', 1)).trim(), ''), any_value(steps.kind))
+                as kind,
+            coalesce(max(if({asks}, steps.ended_at, steps.started_at)), any_value(executions.started_at)) as since,
+            wait_until as until, error
         from (select * from executions {where(live, *held)}) executions
         left join steps on steps.execution = executions.execution and steps.tenant is not distinct from executions.tenant
-            and steps.step = waiting_on and outcome = 'waiting'
+            and steps.step = {step} and (outcome = 'waiting' or {asks})
         group by all order by until nulls last, since, execution limit {limit}"""
 
 

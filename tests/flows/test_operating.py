@@ -181,6 +181,31 @@ def test_what_executions_wait_for_since_when_and_until_when(views: Views) -> Non
     assert value("executions", "list", "--waiting", "--flow", "other", home=views.home) == []
 
 
+def test_what_waits_for_an_operator_says_so_and_since_when(tmp_path: Path) -> None:
+    views = Views(tmp_path)
+    undoing = Transition(NOW_US, "issued", "pay", "compensation", "a2")
+    views.history(FIRST, "closing", moment(0, "started", "", ""), undoing, waiting_on="pay", started=NOW_US)
+    failed = Transition(NOW_US + 3 * SECOND, "failed", "pay", "compensation", {"code": "rejected", "message": "no"})
+    views.history(SECOND_ID, "closing", undoing, failed, waiting_on="operator pay", started=NOW_US)
+    views.history(
+        "ac" * 16,
+        "waiting",
+        moment(0, "entered", "", "limit"),
+        waiting_on="limit rate",
+        wait_until=NOW_US + SECOND,
+        started=NOW_US,
+    )
+    views.project()
+    for log in views.logs.values():
+        log.close()
+    rows = value("executions", "list", "--waiting", home=tmp_path)
+    assert {row["execution"]: (row["waits_for"], row["kind"], row["since"]) for row in rows} == {
+        FIRST: ("pay", "compensation", "2026-05-28T20:26:40Z"),
+        SECOND_ID: ("operator pay", "operator", "2026-05-28T20:26:43Z"),
+        "ac" * 16: ("limit rate", "limit", "2026-05-28T20:26:40Z"),
+    }
+
+
 def test_a_history_is_shown_in_order(views: Views) -> None:
     rows = value("executions", "history", "aa", home=views.home)
     assert [(row["name"], row["step"]) for row in rows] == [
