@@ -14,13 +14,14 @@ TIMERS = ("delay", "notice")
 
 @dataclass(slots=True)
 class LocalExecution:
-    """An execution. `parent` is the one that called it, with the number of the call."""
+    """An execution. `parent` is the one that called it, with the number of the call; `row` numbers them as they were born."""
 
     tenant: str
     id: bytes
     runnable: Runnable
     cause: Cause
     started_us: int
+    row: int
     status: str = "running"
     state: State | None = None
     transitions: list[Transition] = field(default_factory=list)

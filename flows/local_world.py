@@ -13,13 +13,18 @@ from typing import Any
 
 from flows.local_events import LocalEvent
 from flows.local_execution import LocalExecution
-from operators.advance import Advanced, Moment, Runnable, child_ended, command, meet, retract, start
+from flows.local_limits import LocalLimits
+from operators.advance import Advanced, Moment, Runnable, child_ended, command, fire, meet, retract, start
+from operators.after import gather_key
 from operators.emit import flow_ended
 from operators.execution import Cause
+from operators.gather import gather, open_gathering
+from operators.limit_book import place_of
 from operators.met_parts import part_of, reads_of
 from operators.policies import Policies
 from operators.start_inputs import BadInputs, input_env
 from operators.wait_shapes import WaitShapes
+from operators.watch_for import TOKEN
 from schemas.effects import Called, Emitted, Ended, MetEvent
 from schemas.ids import LIVE, execution_id
 from schemas.program import After, Call
@@ -46,6 +51,13 @@ class LocalWorld:
     _came: list[LocalEvent] = field(default_factory=list)  # what waits may look back to
     _shapes: WaitShapes = field(default_factory=WaitShapes)
     _next: deque[Callable[[], None]] = field(default_factory=deque)  # what executions said to each other
+    dropped: list[tuple[LocalExecution, str]] = field(default_factory=list)  # starts that limits did not let be, and why
+    _rows: int = 0
+    _limits: LocalLimits = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the admission point."""
+        self._limits = LocalLimits(self._book, self._moment, self._next.append, self._drop)
 
     def _meet(self, one: LocalExecution, token: int, event: MetEvent, now_us: int) -> bool:
         if one.state is None:
@@ -57,12 +69,47 @@ class LocalWorld:
         return advanced is not None
 
     def _born(self, tenant: str, identity: bytes, runnable: Runnable, cause: Cause) -> LocalExecution:
-        one = self.executions[identity] = LocalExecution(tenant, identity, runnable, cause, self.now_us)
+        self._rows += 1
+        one = self.executions[identity] = LocalExecution(tenant, identity, runnable, cause, self.now_us, self._rows)
         return one
 
     def _run(self, one: LocalExecution, env: dict[str, Any]) -> None:
         env = env | self._policies(one)
+        if one.runnable.limited:
+            self._limits.start(one, env, self.now_us)
+            return
         self._book(one, start(one.runnable, one.tenant, one.id, one.cause, env, self.now_us), self.now_us)
+
+    def _drop(self, one: LocalExecution, why: str) -> None:
+        """Do not start it: it leaves no execution, and its caller is told."""
+        del self.executions[one.id]
+        self.dropped.append((one, why))
+        if one.parent is not None:
+            message = f"flow '{one.runnable.program.flow}' was not started: {why}"
+            self._tell_parent(one.parent, True, Ended("failed", None, "limit_exceeded", message))
+
+    def _fire(self, one: LocalExecution, timer: tuple[int, bool, int]) -> None:
+        """Let the time of a token come."""
+        due_us, is_deadline, token = timer
+        place = place_of(one.state)
+        if place is not None and not is_deadline:
+            self._limits.ask_again(one, place, due_us)
+        else:
+            self._book(one, fire(self._moment(one, due_us), token), due_us)
+
+    def _gather(self, one: LocalExecution, place: int, env: dict[str, Any]) -> None:
+        """Give an end of a flow to what gathers such ends; where nothing does, `one` begins to."""
+        key = gather_key(one.runnable.program, place, one.tenant, env)
+        gathering = (other for other in self.executions.values() if any(wait.key == key for wait in other.waits.values()))
+        other = next(gathering, None)
+        if other is not None:
+            advanced = gather(self._moment(other, self.now_us), one.cause, env)
+            if advanced is not None:
+                del self.executions[one.id]
+                self._book(other, advanced, self.now_us)
+                return
+            self._book(other, fire(self._moment(other, self.now_us), TOKEN), self.now_us)
+        self._book(one, open_gathering(self._moment(one, self.now_us), one.cause, env, place), self.now_us)
 
     def _policies(self, one: LocalExecution) -> dict[str, Any]:
         names = one.runnable.program.policies
@@ -76,6 +123,7 @@ class LocalWorld:
     def _book(self, one: LocalExecution, advanced: Advanced | None, now_us: int) -> None:
         if advanced is None:
             return
+        before = place_of(one.state)
         one.take(advanced, now_us)
         self.commands.extend(said.action() for said in advanced.commands if said.body.hops <= HOPS_MAX)
         self.events.extend((one.tenant, event) for event in advanced.events if event.hops <= HOPS_MAX)
@@ -84,6 +132,8 @@ class LocalWorld:
         self._next.extend(partial(self._abandon, one, gone.step, gone.occurrence) for gone in advanced.abandoned)
         if advanced.ended is not None:
             self._end(one, advanced.ended)
+        if one.runnable.limited:
+            self._limits.follow(one, before, advanced, now_us)
         for waiting in advanced.waits_set:
             self._look_back(one, waiting.token, waiting.since_us if waiting.look_back_us else END_OF_TIME, now_us)
 
