@@ -5,7 +5,7 @@ from math import inf, nan
 
 import pytest
 
-from schemas.ids import action_id, batch_id, event_key, execution_id, key_text, murmur2, shard_of, wait_key
+from schemas.ids import action_id, batch_id, entity_bucket, event_key, execution_id, key_text, murmur2, shard_of, wait_key
 
 # from Kafka's UtilsTest.testMurmur2
 KAFKA = {
@@ -35,6 +35,12 @@ def test_ids_are_frozen() -> None:
     assert action_id(execution, "create_project", 0).hex() == ACTION
 
 
+def test_the_buckets_of_entities_are_frozen() -> None:
+    entities = ("C7", "C8", "", "Zoë", None)
+    found = [entity_bucket("acme", "refunds", entity) for entity in entities]
+    assert [*found, entity_bucket("zen", "refunds", "C7"), entity_bucket("acme", "orders", "C7")] == BUCKETS_FROZEN
+
+
 def test_wait_keys_are_frozen_and_tell_their_parts_apart() -> None:
     assert wait_key("acme", "payment.received", [("payment.invoice_id", "I-1")]) == WAIT
     assert wait_key("ab", "c", [("d", "e")]) != wait_key("a", "bc", [("d", "e")])
@@ -61,6 +67,7 @@ def test_neighbouring_fields_do_not_run_together() -> None:
 
 
 WAIT = -1847698724953194249
+BUCKETS_FROZEN = [4425, 4574, 9775, 7368, 9999, 4605, 7436]
 SHARDS = [4, 63, 25, 49, 54, 3]
 EVENT = "7c78b8c8a29ec7f4cb8961cfb859d8a2"
 EXECUTION = "018bcfe5687b62b8a09e8b791b3d5960"
