@@ -161,7 +161,8 @@ def test_a_completed_execution_is_forked_at_any_of_its_steps(shop: Shop) -> None
     shop.work()
     origin = shop.one(status="completed")["execution"]
     note = {"$decimal": "no", "n": 0.5}
-    charge, send, file = ("charge", {"half": 5.0, "paid": 12.5}), ("send", {"bin": "B7", "note": note}), ("file", {})
+    charge, send = ("charge", {"half": 5.0, "paid": 12.5}), ("send", {"bin": "B7", "note": note})
+    file: tuple[str, dict[str, Any]] = ("file", {})
     assert shop.said == [("reserve", {"id": "A1"}), charge, send, file]
 
     made = shop.fork(origin, "charged")

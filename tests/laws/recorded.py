@@ -23,11 +23,13 @@ from flows.engine.work import JoinedWork, Taken
 from flows.roles.engine import build_engine
 from flows.run_local import LocalRun
 from infra.embedded_log import FileReader, IngressLog
+from operators.fold import Past, fold
 from operators.times import END_OF_TIME
+from schemas.errors import InvalidInput
 from schemas.ids import shard_of
 from schemas.ports import Append
-from schemas.program import unpack
-from schemas.records import Control, Decision, OperatorCommand, Result, decode, encode
+from schemas.program import Program, unpack
+from schemas.records import Control, Decision, History, OperatorCommand, Result, decode, encode
 from schemas.registry import Registry
 from schemas.topics import COMMANDS, CONTROL, DECISIONS, RESULTS, is_events
 
@@ -37,6 +39,7 @@ TENANT: Final = "acme"
 PARTITION: Final = shard_of(TENANT) % PARTITIONS
 HOLD: Final = "clock/hold/law"
 STEPS_MOST: Final = 20_000
+ENDED: Final = ("completed", "failed", "cancelled")
 Said = tuple[str, bytes]  # topic, record
 Tick = tuple[int, int]  # delays up to, deadlines up to
 
@@ -68,6 +71,8 @@ class Desk:
     seed: int
     answered: set[str] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)  # (execution, step) of approvals
+    programs: dict[str, Program] = field(default_factory=dict)  # by version, of what is to be forked
+    told: dict[str, list[History]] = field(default_factory=dict)
 
     def answers(self, action: dict[str, Any]) -> Result | None:
         """Give the outcome of a command, once."""
@@ -111,6 +116,30 @@ class Desk:
                         roles=roles,
                         at=at,
                     )
+
+    def forks(self, record: History) -> Iterator[OperatorCommand]:
+        """Fork some executions when they have ended, but no fork, at a step that can be forked."""
+        told = self.told.setdefault(record.execution, [])
+        told.append(record)
+        program = self.programs.get(record.version)
+        moments = [one for each in told for one in each.transitions]
+        if program is None or record.status not in ENDED or any(one.kind == "forked" for one in moments) or told[0].cause is None:
+            return
+        past = Past(record.tenant, [program], moments, told[0].cause, [each.bound for each in told])
+        steps = sorted({one.step for one in moments if one.step})
+        step = steps[draw(self.seed, record.execution) % len(steps)] if steps else ""
+        with suppress(InvalidInput):
+            yield OperatorCommand(
+                command="fork",
+                tenant=record.tenant,
+                execution=record.execution,
+                flow=record.flow,
+                step=step,
+                version=record.version,
+                folded=fold(past, step, program),
+                id="n1",
+                at=0,
+            )
 
     def unsticks(self, history: dict[str, Any]) -> Iterator[OperatorCommand]:
         """Say what became of a command whose outcome nobody knows, and go on with what cannot be undone."""
@@ -213,9 +242,10 @@ class Recorded:
             self.histories.setdefault(record["execution"], []).extend(record["transitions"])
             decisions = [(DECISIONS, encode(one)) for one in self.desk.decides(record)]
             orders = [(COMMANDS, encode(one)) for one in self.desk.unsticks(record)]
-            for to, one in decisions + orders:
+            forks = [(COMMANDS, encode(one)) for one in self.desk.forks(decode(History, data))]
+            for to, one in decisions + orders + forks:
                 self.send(to, one)
-            return bool(decisions or orders)
+            return bool(decisions or orders or forks)
         if topic == "dead_letters":
             self.dead.append(record)
         return False

@@ -5,6 +5,7 @@ And a fork that starts from there goes on as the execution itself did: the same 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -56,7 +57,8 @@ class Watched:
 
 def past_of(world: World) -> Past:
     """Give what the records on the history topic hold of an execution."""
-    turns, known = [], {}
+    turns: list[dict[str, Any]] = []
+    known: Mapping[str, Any] = {}
     for advanced in world.all:
         turns.append(msgspec.json.decode(encode(Bound(bound_since(known, advanced.env)))))
         known = {} if advanced.state is None else advanced.state.env
@@ -70,7 +72,8 @@ class Bound(msgspec.Struct):
 
 
 def played(flow: Runnable, words: list[tuple[int, int]]) -> World:
-    player = Player(World(flow, **{"order.total": Decimal("0.10")}))
+    more: dict[str, Any] = {"order.total": Decimal("0.10")}
+    player = Player(World(flow, **more))
     player.world.start()
     player.look()
     for word in words:
