@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from flows.local_events import LocalEvent, local_event
 from flows.local_world import END_OF_TIME, LocalWorld
@@ -41,7 +41,6 @@ from schemas.registry import Registry
 class LocalRun(LocalWorld):
     """The whole run: takes in one thing after the other."""
 
-    counts_windows: ClassVar[bool] = False  # the world of flow tests does
     bad: list[tuple[int, str, str]] = field(default_factory=list)  # place, reason, detail
     _place: int = 0
 
@@ -154,7 +153,7 @@ class LocalRun(LocalWorld):
             return env is not None and (not gathers(trigger) or gather_key(program, at, tenant, env) is not None)
         if not isinstance(trigger, EventTrigger) or trigger.event != frame.type:
             return False
-        if isinstance(trigger.detail, Window) and not self.counts_windows:
+        if isinstance(trigger.detail, Window):  # the world of flow tests counts them
             return False
         if trigger.condition is None:
             return True

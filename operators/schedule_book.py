@@ -145,7 +145,7 @@ class ScheduleBook:
         assert slot is not None
         runs = True
         if self._missing and entry.schedule.missed != "all":
-            slot = _last(cron, zone, after_us, until_us - entry.jitter_us) or slot
+            slot = last_slot(cron, zone, after_us, until_us - entry.jitter_us) or slot
             runs = entry.schedule.missed == "last" or until_us - slot.at_us - entry.jitter_us <= MISSED_US
         entry.after_us = slot.at_us
         self._changed[entry.key] = None
@@ -153,7 +153,7 @@ class ScheduleBook:
         return [DueSlot(slot.at_us + entry.jitter_us, entry.key, entry.version, entry.place, slot)] if runs else []
 
 
-def _last(cron: str, zone: str, after_us: int, until_us: int) -> Slot | None:
+def last_slot(cron: str, zone: str, after_us: int, until_us: int) -> Slot | None:
     """Give the last slot of a stretch; most often it is near its end."""
     for span_us in _LOOKS_BACK_US:
         if until_us - span_us > after_us and (found := slots_between(cron, zone, until_us - span_us, until_us)):

@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import zip_longest
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from flows.language.nodes import Path
 from flows.local_execution import LocalExecution
 from flows.scenarios.world import NOT_BEGUN, World
+from operators.limit_book import place_of
 from schemas.effects import Emitted, Ended
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literals import parse_money, parse_timestamp_us, print_duration
 from schemas.flow.scenario import Expect, ExpectedAction, ExpectedWait
 from schemas.records import Action, Json
 
+LIMIT: Final = "limit"  # where a start waits that a limit does not let begin
 MomentOf = Callable[[str], int]
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="number")
 
@@ -50,6 +52,9 @@ class _Shown:
         """Give until when it waits, by step."""
         steps = self.one.runnable.program.steps
         parked = self.one.state.parked if self.one.state is not None else ()
+        place = place_of(self.one.state)
+        if place is not None:  # until it is asked again, or has waited too long
+            return {LIMIT: min(due_us for due_us, *_ in self.one.timers)}
         return {steps[token.step].name: token.due_us for token in parked if token.step >= 0 and token.kind != "notice"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -16,7 +16,10 @@ from flows.scenarios.compare import Difference, differences
 from flows.scenarios.outside import Outside
 from flows.scenarios.stage import Stage
 from flows.scenarios.world import Endless, World
-from operators.execution import Ballot, Cause
+from operators.advance import Runnable
+from operators.execution import Ballot
+from operators.schedule import next_slot
+from operators.schedule_book import last_slot
 from operators.start_inputs import BadInputs
 from schemas.errors import InvalidInput
 from schemas.events import to_json
@@ -84,6 +87,7 @@ class Story:
         if line.command is not None:
             return self._command(line)
         self._stage.change_policies(self.world.policies, self.tenant, line.policies or {})
+        self.world.policies_changed()
         return None
 
     def _shown(self) -> LocalExecution | None:
@@ -131,20 +135,39 @@ class Story:
             how = "by hand" if what == "manual" else "by a schedule"
             return Difference(("fire",), f"flow '{self._test.flow}' has no trigger that starts it {how}")
         runnable, trigger = found
-        now_us = self.world.now_us
-        more: dict[str, Any] = {"trigger.name": trigger.name} if trigger.name else {}
-        inputs = dict(line.with_ or {})
-        if isinstance(trigger, Schedule):
-            zone = line.zone or trigger.zones[0]
-            if zone not in trigger.zones:
-                return Difference(("zone",), f"{zone} is none of the schedule's zones {', '.join(trigger.zones)}")
-            more |= {"schedule.slot": now_us, "schedule.zone": zone}
-            inputs = {**(compile_template(trigger.inputs)({}) if trigger.inputs is not None else {}), **inputs}
-        elif isinstance(trigger, Manual) and trigger.roles and line.roles and not set(trigger.roles) & set(line.roles):
+        return self._by_hand(line, runnable, trigger) if what == "manual" else self._slot(line, runnable, trigger)
+
+    def _by_hand(self, line: Moments, runnable: Runnable, trigger: Manual) -> Difference | None:
+        if trigger.roles and line.roles and not set(trigger.roles) & set(line.roles):
             return Difference(("roles",), f"none of {', '.join(line.roles)} may start it; {', '.join(trigger.roles)} may")
         self._sent += 1
-        cause = Cause(f"test-{self._sent}", SOURCE, now_us, f"test-{self._sent}", 0)
-        self.world.start_with(runnable, self.tenant, cause, (more, inputs))
+        order = OperatorCommand(
+            command="start",
+            tenant=self.tenant,
+            flow=runnable.program.flow,
+            inputs=dict(line.with_ or {}),
+            id=line.id or f"test-{self._sent}",
+            by=line.by or SOMEBODY,
+            roles=list(line.roles) or list(trigger.roles),
+            at=self.world.now_us,
+        )
+        refused = self.world.take_order(order)
+        return Difference(("fire",), refused) if refused else None
+
+    def _slot(self, line: Moments, runnable: Runnable, trigger: Schedule) -> Difference | None:
+        """Let the last slot that has come run; `with` gives other inputs than the schedule does."""
+        zone = line.zone or trigger.zones[0]
+        if zone not in trigger.zones:
+            return Difference(("zone",), f"{zone} is none of the schedule's zones {', '.join(trigger.zones)}")
+        now_us = self.world.now_us
+        slot = last_slot(trigger.cron, zone, 0, now_us)
+        if slot is None:
+            return Difference(("fire",), f"'{trigger.cron}' in {zone} has had no slot up to then")
+        given = compile_template(trigger.inputs)({}) if trigger.inputs is not None else {}
+        if not self.world.start_slot((runnable, trigger), self.tenant, (zone, slot), {**given, **(line.with_ or {})}):
+            following = next_slot(trigger.cron, zone, now_us)
+            then = "there is no other" if following is None else f"the next is {following.local}"
+            return Difference(("fire",), f"the slot {slot.local} in {zone} has run already, and each runs once; {then}")
         return None
 
     def _decide(self, line: Moments, step: str) -> Difference | None:

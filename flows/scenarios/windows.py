@@ -1,145 +1,115 @@
-"""The window of one trigger in a story: events of each key in order of time, judged when nothing earlier can come any more.
+"""Windows of a story, counted by the engine's own kernels: what events and ends of flows put into them, and what that starts.
 
-Time is that of the events: it stands at the latest of them, less the lateness, and runs on with the clock while no event comes.
+Reads: frames of one row, the clock. Emits: candidates, and executions whose verdict a late event takes back. State: the windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
 
-from schemas.expression.rows import compile_row
-from schemas.expression.walk import keys
-from schemas.ids import key_text
-from schemas.program import Measure, Window
+import numpy as np
 
-NEVER: Final = -(1 << 61)
+from flows.engine.ends import with_ends
+from flows.engine.sighted import sighted
+from flows.engine.sightings import NEVER, Sightings, Verdict
+from operators.advance import Runnable
+from operators.deployed import Deployed
+from operators.incoming import Candidate
+from operators.match_rows import ALL
+from operators.policies import Policies
+from operators.windows import Events, Found, Windows
+from schemas.decode import EventFrame
+from schemas.effects import MetEvent
+from schemas.ids import LIVE, event_key, execution_id
+from schemas.program import pack
+from schemas.records import Control
 
-
-class Verdict(NamedTuple):
-    """A window that starts its flow: the cause of the event that ends it, and its measures."""
-
-    cause: Any  # as it was taken in
-    measures: dict[str, Any]
-
-
-class _Held(NamedTuple):
-    time_us: int
-    env: Mapping[str, Any]
-    cause: Any
+NOWHERE: Final = np.zeros(1, np.int64)
 
 
-def window_keys(window: Window) -> frozenset[str]:
-    """Name what a window reads of an event."""
-    trees = [window.key, window.when, *(one.value for one in window.measures)]
-    found = frozenset(key for tree in trees if tree is not None for key in keys(tree))
-    return frozenset(key for key in found if not key.startswith(("window.", "policies.")))
+class TakenBack(NamedTuple):
+    """An execution whose verdict an event takes back."""
+
+    tenant: str
+    execution: bytes
+    event: MetEvent
 
 
-@dataclass
-class WindowBook:
-    """All windows of one trigger."""
+class Said(NamedTuple):
+    """What windows said to an event, or to the clock."""
 
-    window: Window
-    _watermark: int = NEVER
-    _arrived: int = NEVER
-    _passed: int = NEVER
-    _pending: list[tuple[str, _Held]] = field(default_factory=list)
-    _contents: dict[str, list[_Held]] = field(default_factory=dict)
+    starts: list[Candidate]
+    taken_back: list[TakenBack]
 
-    def take(self, cause: Any, env: Mapping[str, Any], time_us: int, now_us: int) -> Iterator[Verdict]:
-        """Take an event in, by its values and its time; give what it decides. One that comes too late decides nothing."""
-        key = key_text(compile_row(self.window.key)(env))
-        if time_us > self._watermark:
-            self._watermark, self._arrived = time_us, now_us
-        if key is not None and time_us >= self._passed:
-            self._pending.append((key, _Held(time_us, env, cause)))
-        yield from self._pass(self._watermark - self.window.lateness_us)
+
+class StoryWindows:
+    """All windows of one story."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._deployed = Deployed()
+        self._deployed.policies = policies
+        self._windows = Windows()
+        self._runnables: Mapping[str, Runnable] = {}
+
+    def play(self, flows: Iterable[Runnable]) -> None:
+        """Say which flows start."""
+        listed = list(flows)
+        self._runnables = {one.program.version: one for one in listed}
+        for program in (one.program for one in listed):
+            packed = {"program": b64encode(pack(program)).decode()}
+            self._deployed.apply(Control(key=f"version/{ALL}/{program.flow}/{program.version}", value=packed))
+            for tenant in program.tenants or (ALL,):
+                self._deployed.apply(Control(key=f"active/{tenant}/{program.flow}", value={"version": program.version}))
+
+    def policies_changed(self) -> None:
+        """Hear that a policy changed."""
+        self._deployed.watching.policies_changed()
+
+    def take(self, frame: EventFrame, now_us: int) -> Said:
+        """Take in one event."""
+        self._follow(now_us)
+        said = Said([], [])
+        counted = {name: one for name, one in self._deployed.counted.items() if name in self._windows.events()}
+        for one in with_ends([frame], counted):
+            if one.type in self._windows.events():
+                at = np.array([now_us])
+                found = self._windows.take(Events(one.type, one.frame, one.contract.data, at, at - 1))
+                said.taken_back.extend(_taken_back(found, one))
+                said.starts.extend(self._starts(found, now_us))
+        return said
 
     def due_us(self) -> int | None:
-        """Give the time of the clock at which something is decided next though no event comes."""
-        moments = [held.time_us for _, held in self._pending]
-        if self.window.fire == "close":
-            moments += [end for end in self._ends() if end > self._passed]
-        lag_us = self._arrived + self.window.lateness_us - self._watermark
-        return min((moment + lag_us for moment in moments), default=None)
+        """Tell when windows have something to say though no event comes."""
+        return self._windows.next_due_us()
 
-    def pass_clock(self, now_us: int) -> Iterator[Verdict]:
+    def let_pass(self, now_us: int) -> Said:
         """Let the clock run on to a time."""
-        yield from self._pass(self._watermark + now_us - self._arrived - self.window.lateness_us)
+        self._follow(now_us)
+        return Said(self._starts(self._windows.advance(now_us), now_us), [])
 
-    def _pass(self, to_us: int) -> Iterator[Verdict]:
-        before, self._passed = self._passed, max(self._passed, to_us)
-        ready = sorted((one for one in self._pending if one[1].time_us <= self._passed), key=lambda one: one[1].time_us)
-        self._pending = [one for one in self._pending if one[1].time_us > self._passed]
-        for key, held in ready:
-            contents = self._contents.setdefault(key, [])
-            contents.append(held)
-            if self.window.fire != "close":
-                yield from self._judged(contents)
-        if self.window.fire == "close":
-            yield from self._closed(before)
+    def _follow(self, now_us: int) -> None:
+        watching = self._deployed.watching
+        for event in watching.changed(now_us):
+            watchers = watching.watchers(event, self._deployed.policies, now_us)
+            self._windows.deploy(event, watchers, self._deployed.owners(watching.flows(event)))
 
-    def _judged(self, contents: list[_Held]) -> Iterator[Verdict]:
-        window = self._current(contents)
-        after, before = self._measures(window), self._measures(window[:-1])
-        env = window[-1].env
-        if self._holds({**env, **after}) and not (self.window.fire == "crossing" and self._holds({**env, **before})):
-            yield Verdict(window[-1].cause, after)
-
-    def _closed(self, before: int) -> Iterator[Verdict]:
-        for contents in self._contents.values():
-            for window in self._windows(contents):
-                measures = self._measures(window)
-                if before < self._end(window[-1]) <= self._passed and self._holds({**window[-1].env, **measures}):
-                    yield Verdict(window[-1].cause, measures)
-
-    def _ends(self) -> Iterator[int]:
-        for contents in self._contents.values():
-            yield from (self._end(window[-1]) for window in self._windows(contents))
-
-    def _current(self, contents: list[_Held]) -> list[_Held]:
-        if self.window.kind == "sliding":
-            return [one for one in contents if one.time_us > contents[-1].time_us - self.window.size_us]
-        return list(self._windows(contents))[-1]
-
-    def _windows(self, contents: Sequence[_Held]) -> Iterator[list[_Held]]:
-        current: list[_Held] = []
-        for held in contents:
-            if current and held.time_us >= self._end(current[-1]):
-                yield current
-                current = []
-            current.append(held)
-        if current:
-            yield current
-
-    def _end(self, held: _Held) -> int:
-        size_us = self.window.size_us
-        return held.time_us + size_us if self.window.kind == "session" else (held.time_us // size_us + 1) * size_us
-
-    def _measures(self, window: Sequence[_Held]) -> dict[str, Any]:
-        return {f"window.{one.name}": _measure(one, [held.env for held in window]) for one in self.window.measures}
-
-    def _holds(self, env: Mapping[str, Any]) -> bool:
-        return self.window.when is None or compile_row(self.window.when)(env) is True
+    def _starts(self, found: Iterable[Found], now_us: int) -> list[Candidate]:
+        verdicts = [
+            Verdict(one.event, 0, np.zeros(len(said.row), np.int64), np.full(len(said.row), NEVER), said)
+            for one in found
+            for said in one.outcome.verdicts
+            if said.pairs.height
+        ]
+        starts = sighted(Sightings(verdicts, now_us=now_us), self._deployed, self._runnables.__getitem__, NOWHERE)
+        return sorted(starts, key=lambda one: one.runnable.program.flow)
 
 
-def _measure(measure: Measure, envs: Sequence[Mapping[str, Any]]) -> Any:
-    if measure.value is None:
-        return len(envs)
-    values = [value for value in map(compile_row(measure.value), envs) if value is not None]
-    match measure.kind:
-        case "count":
-            return len(values)
-        case "sum":
-            return sum(values, Decimal(0)) if measure.type.name in ("money", "decimal") else sum(values)
-        case "min":
-            return min(values, default=None)
-        case "max":
-            return max(values, default=None)
-        case "distinct":
-            return len(set(values))
-        case "mean":
-            return round(Decimal(sum(values)) / len(values), 9) if values else None
+def _taken_back(found: Iterable[Found], events: EventFrame) -> Iterable[TakenBack]:
+    for back in (back for one in found for back in one.outcome.taken_back):
+        late = events.frame.row(back.row, named=True)
+        key = event_key(late["tenant"], late["source"], late["id"])
+        met = MetEvent(late["id"], late["source"], late["time"], late["correlationid"] or late["id"], {}, key, late["hops"] or 0)
+        cause = event_key(back.tenant, back.source, back.event)
+        yield TakenBack(back.tenant, execution_id(LIVE, back.tenant, back.flow, cause, back.time_us), met)

@@ -1,4 +1,4 @@
-"""The small world of a story: the reference runner, an outside that answers commands, windows, and flows behind flows.
+"""The small world of a story: the reference runner, an outside that answers commands, and windows.
 
 Time moves only by the story. At one time results come first, then what is due in the reference runner, then windows.
 """
@@ -12,30 +12,27 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.local_events import LocalEvent
 from flows.local_execution import LocalExecution
 from flows.run_local import LocalRun
 from flows.scenarios.outside import Due, Outside, withdrawn
-from flows.scenarios.starts import after_key, after_keys, ended_env
-from flows.scenarios.windows import Verdict, WindowBook, window_keys
-from operators.advance import Advanced, Runnable
+from flows.scenarios.windows import Said, StoryWindows
+from operators.advance import Advanced, Runnable, retract
 from operators.emit import event_record
 from operators.execution import Cause
 from operators.policies import Policies
+from operators.schedule import Slot, slot_key
 from operators.start_inputs import input_env
-from operators.wait_shapes import start_keys
-from schemas.decode import EventFrame, key_rows
+from schemas.decode import EventFrame
 from schemas.effects import Ended
 from schemas.errors import MillraceError
 from schemas.ids import LIVE, execution_id
-from schemas.program import After, EventTrigger, Window
+from schemas.program import Schedule
 from schemas.records import HOPS_MAX, Action, Json
 from schemas.registry import Registry
 
 INPUTS_MAX: Final = 100_000  # of one story
 NOT_BEGUN: Final = ("watching", "discarded")
 _actions: Final = msgspec.json.Decoder(Action, float_hook=Decimal)  # parameters keep their digits
-Begin = Callable[[Mapping[str, Any]], None]  # starts an execution with the measures of its window
 
 
 class Endless(MillraceError):
@@ -45,15 +42,12 @@ class Endless(MillraceError):
 class World(LocalRun):
     """What a story happens in: the flows of one stage, for one tenant."""
 
-    counts_windows = True
-
     def __init__(self, stage_registry: Registry, policies: Policies, outside: Outside, now_us: int) -> None:
         super().__init__(registry=stage_registry, policies=policies, now_us=now_us)
         self.outside = outside
         self.ended: dict[bytes, Ended] = {}
         self._due: dict[str, Due] = {}  # by the id of the command
-        self._windows: dict[tuple[str, int], WindowBook] = {}
-        self._together: dict[Any, dict[str, Ended]] = {}
+        self._windows = StoryWindows(policies)
         self._said = 0  # events of executions that came in again
         self._steps = 0
 
@@ -61,6 +55,7 @@ class World(LocalRun):
         """Say which flows start, and which versions may be called."""
         self.flows = sorted(flows, key=lambda one: one.program.flow)
         self.versions.update(versions)
+        self._windows.play(self.flows)
         for runnable in versions.values():
             self._shapes.add(runnable.program)
 
@@ -90,18 +85,21 @@ class World(LocalRun):
             for due_us, is_deadline, _ in one.timers:
                 if due_us < until_us or (due_us == until_us and (deadlines or not is_deadline)):
                     yield due_us, 1, is_deadline, partial(self.let_time_pass, due_us, due_us if is_deadline else due_us - 1)
-        for number, book in enumerate(self._windows.values()):
-            over_us = book.due_us()
-            if over_us is not None and over_us <= until_us:
-                yield over_us, 2, number, partial(self._pass_window, book, over_us)
+        over_us = self._windows.due_us()
+        if over_us is not None and (over_us < until_us or (over_us == until_us and deadlines)):
+            yield over_us, 2, 0, partial(self._pass_windows, over_us)
 
     def _answer(self, identity: str) -> None:
         result = self._due.pop(identity).result
         if result.awaited:
             self.take_result(result)
 
-    def _pass_window(self, book: WindowBook, over_us: int) -> None:
-        self._decided(book.pass_clock(max(over_us, self.now_us)))
+    def _pass_windows(self, over_us: int) -> None:
+        self._heard(self._windows.let_pass(max(over_us, self.now_us)))
+
+    def policies_changed(self) -> None:
+        """Hear that a policy changed: windows that read it are looked at anew."""
+        self._windows.policies_changed()
 
     def _hear(self) -> None:
         """Take in what executions emitted, where somebody knows the type."""
@@ -113,44 +111,40 @@ class World(LocalRun):
 
     # --- starts
 
-    def start_with(self, runnable: Runnable, tenant: str, cause: Cause, what: tuple[Mapping[str, Any], Json]) -> None:
-        """Start a flow by hand or by its schedule, with more values and inputs. Raises BadInputs."""
-        more, inputs = what
-        env, _ = input_env(runnable.program, inputs, None)
-        self._begin(runnable, tenant, cause, cause.event.encode(), {**env, **more})
+    def start_slot(
+        self, started: tuple[Runnable, Schedule], tenant: str, slot: tuple[str, Slot], inputs: Mapping[str, Json]
+    ) -> bool:
+        """Start a flow by a slot of its schedule; False if that one has run already. Raises BadInputs."""
+        (runnable, trigger), (zone, at) = started, slot
+        env, _ = input_env(runnable.program, dict(inputs), None)
+        env |= {"schedule.slot": at.at_us, "schedule.zone": zone} | ({"trigger.name": trigger.name} if trigger.name else {})
+        name, flow = f"{at.local}{'+' * at.fold} {zone}", runnable.program.flow
+        cause = Cause(name, f"/schedules/{flow}", at.at_us, f"{flow} {name}", 0)
+        return self._begin(runnable, tenant, cause, slot_key(zone, trigger.name, at), env)
 
-    def _begin(self, runnable: Runnable, tenant: str, cause: Cause, key: bytes, env: dict[str, Any]) -> None:
+    def _begin(self, runnable: Runnable, tenant: str, cause: Cause, key: bytes, env: dict[str, Any]) -> bool:
         identity = execution_id(LIVE, tenant, runnable.program.flow, key, cause.time_us)
-        if identity not in self.executions:
-            self._run(self._born(tenant, identity, runnable, cause), env)
-            self._settle()
+        if identity in self.executions:
+            return False
+        self._run(self._born(tenant, identity, runnable, cause), env)
+        self._settle()
+        return True
 
-    def _start(self, runnable: Runnable, at: int, event: LocalEvent, frame: EventFrame) -> None:
-        trigger = runnable.program.triggers[at]
-        if not isinstance(trigger, EventTrigger) or not isinstance(trigger.detail, Window):
-            super()._start(runnable, at, event, frame)
-            return
-        policies = self.policies.values(event.tenant, runnable.program.policies, self.now_us)
-        data = frame.contract.data
-        (env,) = key_rows(frame.frame, sorted(window_keys(trigger.detail)), data)
-        (read,) = key_rows(frame.frame, start_keys(runnable.program, at), data)
-        cause = Cause(event.met.id, event.met.source, event.met.time_us, event.met.correlationid, event.met.hops)
-        named = {"trigger.name": trigger.name} if trigger.name else {}
+    def _take(self, frame: EventFrame) -> None:
+        """Take an event in: windows first say what it takes back, and behind what it meets and starts, what they start."""
+        clock_us = max(self.now_us, frame.frame["time"][0])
+        self.let_time_pass(clock_us, clock_us - 1)
+        self.now_us = clock_us
+        said = self._windows.take(frame, clock_us)
+        for one in said.taken_back:
+            self._tell(one.execution.hex(), one.tenant, partial(retract, event=one.event))
+        super()._take(frame)
+        self._heard(said)
 
-        def begin(measures: Mapping[str, Any]) -> None:
-            self._begin(runnable, event.tenant, cause, event.key, {**read, **named, **measures})
-
-        self._take_in((runnable.program.flow, at), trigger.detail, (begin, {**env, **policies}), event.met.time_us)
-
-    def _take_in(self, place: tuple[str, int], window: Window, what: tuple[Begin, Mapping[str, Any]], time_us: int) -> None:
-        """Give a window an event by its values; what it decides, now or later, begins with the measures."""
-        begin, env = what
-        book = self._windows.setdefault(place, WindowBook(window))
-        self._decided(book.take(begin, env, time_us, self.now_us))
-
-    def _decided(self, verdicts: Iterable[Verdict]) -> None:
-        for begin, measures in list(verdicts):
-            begin(measures)
+    def _heard(self, said: Said) -> None:
+        for one in said.starts:
+            named = {"trigger.name": one.trigger} if one.trigger else {}
+            self._begin(one.runnable, one.tenant, one.cause, one.key, {**one.env, **named})
 
     # --- what an execution did
 
@@ -177,33 +171,3 @@ class World(LocalRun):
     def _end(self, one: LocalExecution, ended: Ended) -> None:
         super()._end(one, ended)
         self.ended[one.id] = ended
-        flow = one.runnable.program.flow
-        for runnable in self.flows:
-            for at, trigger in enumerate(runnable.program.triggers):
-                if isinstance(trigger, After) and flow in trigger.flows and trigger.status in ("any", ended.status):
-                    self._follow(runnable, at, one, ended)
-
-    def _follow(self, runnable: Runnable, at: int, one: LocalExecution, ended: Ended) -> None:
-        """Start a flow after another, or after all that it waits for, or let its window decide."""
-        trigger, flow = runnable.program.triggers[at], one.runnable.program.flow
-        assert isinstance(trigger, After)
-        together = {flow: ended}
-        if trigger.join == "all" and len(trigger.flows) > 1:
-            key = (runnable.program.flow, at, after_key(trigger, together, one.cause))
-            together = self._together.setdefault(key, {})
-            together[flow] = ended
-            if set(together) != set(trigger.flows):
-                return
-            del self._together[key]
-        cause = Cause(one.id.hex(), f"/flows/{flow}", self.now_us, one.cause.correlationid, one.cause.hops + 1)
-        named = {"trigger.name": trigger.name} if trigger.name else {}
-
-        def begin(measures: Mapping[str, Any]) -> None:
-            env = ended_env(after_keys(runnable), together)
-            self._begin(runnable, one.tenant, cause, one.id, {**env, **named, **measures})
-
-        if trigger.window is None:
-            begin({})
-        else:
-            what = (begin, ended_env(window_keys(trigger.window), together))
-            self._take_in((runnable.program.flow, at), trigger.window, what, self.now_us)
