@@ -183,6 +183,17 @@ class Late(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
+class Mistyped(msgspec.Struct, frozen=True, kw_only=True):
+    """How many events of a minute a flow's trigger read as missing what was there, but of another type than it wants."""
+
+    v: int = 1
+    tenant: str
+    flow: str
+    version: str
+    minute: int  # its begin, µs
+    events: int
+
+
 Kind = Literal[
     "started",
     "entered",

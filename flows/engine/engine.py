@@ -19,6 +19,7 @@ from flows.engine.restore import restore_catalogue, restore_seen, restore_shapes
 from flows.engine.segments import DecodeSettings, decode_turn
 from flows.engine.sharing import Known, Open, Sharing
 from flows.engine.slices import Part, event_times, parts, wall_times
+from flows.engine.mistyped import mistyped_appends
 from flows.engine.triggers import UNCHANGED, TriggerChanges, Triggers, late_appends
 from flows.engine.work import DecodedWork, Done, JoinedWork, MatchedWork, Taken
 from flows.engine.world import EngineWorld
@@ -220,7 +221,9 @@ class Engine:
             result = self._run(part, work, arrivals, dead if part.last else ())
             started, actions = started + len(result.starts), actions + result.actions
             if part.last:
-                result = replace(result, emitted=[*result.emitted, *late_appends(work.late, self._settings.partitions)])
+                partitions = self._settings.partitions
+                told = [*late_appends(work.late, partitions), *mistyped_appends(work.mistyped, partitions)]
+                result = replace(result, emitted=[*result.emitted, *told])
                 self._commit(result, part.times.now_us, decoded.taken.positions, decoded.outcomes, self._triggers.take_changes())
             else:
                 self._commit(result, part.times.now_us, {}, 0)

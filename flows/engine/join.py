@@ -16,6 +16,7 @@ import polars as pl
 
 from flows.engine.arrivals import arrived_in
 from flows.engine.followers import followers
+from flows.engine.mistyped import MistypedCount
 from flows.engine.sighted import refused_slots, retractions, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
@@ -38,6 +39,7 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: 
     """Give the pairs (row, entry) of every event type of every segment, and the events that waits may be found for."""
     matched: list[Matched] = []
     arrived: list[Arrived] = []
+    mistyped = MistypedCount(deployed, work.clock)
     first_row = 0
     sweep = triggers.sweep(work)
     for segment in work.segments:
@@ -51,13 +53,14 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: 
         found = match_events([(one.frame, table) for one, table in started], select_keys)
         pairs = zip(started, found, strict=True)
         matched.extend(Matched(first_row, one, some) for (one, _), some in pairs if some.height)
+        mistyped.add(started, first_row)
         for one in segment.decoded.frames:
             some_arrived = arrived_in(one, first_row, work.clock, deployed.shapes)
             if some_arrived is not None:
                 arrived.append(some_arrived)
         sweep.segment(segment.decoded.frames, first_row, segment.decoded.rows)
         first_row += segment.decoded.rows
-    return MatchedWork(work, matched, arrived, sweep.end())
+    return MatchedWork(work, matched, arrived, sweep.end(), mistyped.records())
 
 
 def _tables(events: EventFrame, first_row: int, work: DecodedWork, deployed: Deployed) -> Iterator[tuple[EventFrame, TypeTable]]:
@@ -90,7 +93,8 @@ def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld, namespa
     if len(work.matched) > 1 or seen or behind:
         candidates.sort(key=_place)
     decoded = _with_retractions(work.decoded, retractions(found, namespace))
-    return JoinedWork(decoded, candidates, work.arrived, found.late, refused_slots(found, world.runnable, decoded.now_us))
+    refused = refused_slots(found, world.runnable, decoded.now_us)
+    return JoinedWork(decoded, candidates, work.arrived, found.late, refused, work.mistyped)
 
 
 def _with_retractions(work: DecodedWork, taken_back: list[Input]) -> DecodedWork:

@@ -13,7 +13,7 @@ from flows.engine.sightings import Sightings
 from operators.incoming import Arrived, Candidate, Input
 from schemas.decode import Decoded, EventFrame
 from schemas.ports import Chunk, Slot
-from schemas.records import Control, DeadLetter, Late
+from schemas.records import Control, DeadLetter, Late, Mistyped
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,7 @@ class MatchedWork:
     matched: Sequence[Matched]
     arrived: Sequence[Arrived] = ()  # events that waits may be found for
     sightings: Sightings = field(default_factory=Sightings)
+    mistyped: Sequence[Mistyped] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class JoinedWork:
     arrived: Sequence[Arrived] = ()
     late: Sequence[Late] = ()
     dead: Sequence[DeadLetter] = ()  # slots that cannot start
+    mistyped: Sequence[Mistyped] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import msgspec
 import polars as pl
 
 from schemas.ports import Chunk
-from schemas.records import DeadLetter, Late
-from sinks.projection.tables import ACTIONS, DEAD_LETTERS, HISTORY, LATE, RESULTS, TRANSITIONS
+from schemas.records import DeadLetter, Late, Mistyped
+from sinks.projection.tables import ACTIONS, DEAD_LETTERS, HISTORY, LATE, MISTYPED, RESULTS, TRANSITIONS
 
 T = TypeVar("T")
 TIME: Final = pl.Datetime("us", "UTC")
@@ -93,6 +93,7 @@ _actions = msgspec.json.Decoder(list[_Action])
 _results = msgspec.json.Decoder(list[_Result])
 _letters = msgspec.json.Decoder(list[DeadLetter])
 _late = msgspec.json.Decoder(list[Late])
+_mistyped = msgspec.json.Decoder(list[Mistyped])
 _actors = msgspec.json.Decoder(_Actor)
 _failures = msgspec.json.Decoder(_Failure)
 
@@ -197,6 +198,20 @@ def late_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> F
         "key": (pl.String, [r.key for r in records]),
     }
     return {LATE: _frame(columns)} if records else {}
+
+
+def mistyped_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
+    """Give the rows of `mistyped`."""
+    del first
+    records = _read(_mistyped, chunks, bad)
+    columns: dict[str, tuple[Any, Sequence[Any]]] = {
+        "tenant": (pl.String, [r.tenant for r in records]),
+        "flow": (pl.String, [r.flow for r in records]),
+        "version": (pl.String, [r.version for r in records]),
+        "minute": (TIME, [r.minute for r in records]),
+        "events": (pl.Int64, [r.events for r in records]),
+    }
+    return {MISTYPED: _frame(columns)} if records else {}
 
 
 def unreadable_frame(bad: Sequence[Unreadable], now_us: int) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from schemas.errors import InvalidInput
 from schemas.ports import Chunk, Clock, PlacedReader, Slot
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
-from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, LATE, RESULTS, is_events
+from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, LATE, MISTYPED, RESULTS, is_events
 from sinks.projection.columns import (
     Reader,
     Unreadable,
@@ -31,6 +31,7 @@ from sinks.projection.columns import (
     history_frames,
     late_frames,
     letter_frame,
+    mistyped_frames,
     result_frames,
     unreadable_frame,
 )
@@ -49,6 +50,7 @@ _READERS: Final[dict[str, Reader]] = {
     RESULTS: result_frames,
     DEAD_LETTERS: dead_letter_frames,
     LATE: late_frames,
+    MISTYPED: mistyped_frames,
 }
 
 

@@ -19,6 +19,7 @@ ACTIONS: Final = "actions"
 RESULTS: Final = "results"
 DEAD_LETTERS: Final = "dead_letters"
 LATE: Final = "late"
+MISTYPED: Final = "mistyped"
 
 TABLES: Final[dict[str, str]] = {
     EVENTS: (
@@ -47,6 +48,7 @@ TABLES: Final[dict[str, str]] = {
         "detail varchar, payload blob, happened_at timestamptz, id varchar"
     ),
     LATE: "tenant varchar, flow varchar, event varchar, time timestamptz, appended_at timestamptz, key varchar",
+    MISTYPED: "tenant varchar, flow varchar, version varchar, minute timestamptz, events bigint",
 }
 
 SETUP: Final = (
@@ -141,18 +143,20 @@ VIEWS: Final[dict[str, str]] = {
     "flow_stats": """
         with minutes as (
             select tenant, flow, version, date_trunc('minute', started_at) as minute, 1 as started, 0 as completed, 0 as failed,
-                cast(status = 'waiting' as integer) as waiting, 0 as actions, null::double as ran_ms
+                cast(status = 'waiting' as integer) as waiting, 0 as actions, null::double as ran_ms, 0 as mistyped
             from shown.executions
             union all
             select tenant, flow, version, date_trunc('minute', ended_at), 0, cast(status = 'completed' as integer),
-                cast(status = 'failed' as integer), 0, 0, epoch_us(ended_at) / 1000.0 - epoch_us(started_at) / 1000.0
+                cast(status = 'failed' as integer), 0, 0, epoch_us(ended_at) / 1000.0 - epoch_us(started_at) / 1000.0, 0
             from shown.executions where ended_at is not null
             union all
-            select tenant, flow, version, date_trunc('minute', created_at), 0, 0, 0, 0, 1, null from log.actions
+            select tenant, flow, version, date_trunc('minute', created_at), 0, 0, 0, 0, 1, null, 0 from log.actions
+            union all
+            select tenant, flow, version, minute, 0, 0, 0, 0, 0, null, events from log.mistyped
         )
         select tenant, flow, version, minute, sum(started)::bigint as started, sum(completed)::bigint as completed,
             sum(failed)::bigint as failed, sum(waiting)::bigint as waiting, sum(actions)::bigint as actions,
-            0::bigint as mistyped, quantile_cont(ran_ms, 0.5) as p50_ms, quantile_cont(ran_ms, 0.99) as p99_ms
+            sum(mistyped)::bigint as mistyped, quantile_cont(ran_ms, 0.5) as p50_ms, quantile_cont(ran_ms, 0.99) as p99_ms
         from minutes group by tenant, flow, version, minute""",
     "history": f"""
         select tenant, execution, happened_at as "at", step, verb, kind, if(verb = '', kind, verb || '.' || kind) as name,

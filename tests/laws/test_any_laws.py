@@ -20,9 +20,9 @@ from schemas.expression.check import elaborate
 from schemas.expression.parse import parse
 from schemas.expression.rows import compile_row
 from schemas.expression.scope import Scope
-from schemas.expression.tree import Tree
+from schemas.expression.tree import Convert, Field, Tree
 from schemas.expression.type_text import parse_type
-from schemas.expression.walk import keys
+from schemas.expression.walk import keys, nodes
 from schemas.ports import Chunk
 from sinks.projection.event_columns import event_rows
 from tests.laws.test_codec_laws import NOW, registry_of
@@ -105,6 +105,23 @@ def test_a_condition_reads_what_the_json_says(route: str, drawn: list[dict[str, 
     (joined,) = match_columns([(events.frame, table)], select_keys)
     for found in (joined, table.rows.match(events.frame, select_keys)):
         assert found.select("row", "entry").rows() == wanted
+
+
+@given(rows)
+@settings(max_examples=60, deadline=None)
+def test_what_is_there_and_cannot_be_read_as_a_condition_wants_is_told(drawn: list[dict[str, Any]]) -> None:
+    events = frame_of(drawn, "json")
+    table = make_table([Trigger(entry, ALL, f"f{entry:02}", 0, tree) for entry, tree in enumerate(TREES.values())])
+    assert table.mistyped is not None
+    (found,) = match_columns([(events.frame, table.mistyped)], select_keys)
+    wanted = []
+    for entry, tree in enumerate(TREES.values()):
+        read = [one for one in nodes(tree) if isinstance(one, Convert) and isinstance(one.item, Field)]
+        envs = key_rows(events.frame, sorted(keys(tree)), events.contract.data)
+        for row, env in enumerate(envs):
+            there = [compile_row(one)(env) is None for one in read if compile_row(one.item)(env) is not None]
+            wanted += [(row, entry)] if any(there) else []
+    assert sorted(found.select("row", "entry").rows()) == sorted(wanted)
 
 
 @pytest.mark.parametrize("route", ["json", "avro"])

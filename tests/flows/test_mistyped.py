@@ -1,0 +1,39 @@
+"""What a trigger reads as another type than it is counts as missing, and is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.flows.driving import deployed, process, sent, thing, value
+
+FLOWS = """
+event: thing.made
+topic: lab.events
+fields: {thing: {id: string, extra: any?, other: any?}}
+---
+action: note
+params: {id: string}
+---
+flow: big
+trigger: {event: thing.made, conditions: [thing.extra > 100]}
+steps: [{action: note, with: {id: "{{ thing.id }}"}}]
+---
+flow: both
+trigger: {event: thing.made, conditions: {any: [thing.extra == "x", thing.other == "x"]}}
+steps: [{action: note, with: {id: "{{ thing.id }}"}}]
+---
+flow: typed
+trigger: {event: thing.made, conditions: [thing.id == "1"]}
+steps: [{action: note, with: {id: "{{ thing.id }}"}}]
+"""
+
+
+def test_flow_stats_count_events_whose_fields_are_not_of_the_type_that_a_trigger_wants(tmp_path: Path) -> None:
+    home = deployed(tmp_path / "home", FLOWS)
+    drawn = [{"extra": 150}, {"extra": "x"}, {"extra": 12.5, "other": 3}, {"other": "x"}, {"extra": None}, {"extra": [1]}]
+    sent(home, *(thing(str(at), **fields) for at, fields in enumerate(drawn)))
+    process("up", "--until-idle", "--clock", "events", home=home)
+    rows = value(
+        "query", "select flow, sum(started) as started, sum(mistyped) as mistyped from flow_stats group by flow", home=home
+    )
+    assert {row["flow"]: (row["started"], row["mistyped"]) for row in rows} == {"big": (1, 2), "both": (2, 3), "typed": (1, 0)}
