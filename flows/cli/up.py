@@ -110,4 +110,8 @@ def _tell(terminal: Terminal, summary: Summary) -> None:
     if summary.unanswered:
         terminal.say(f"  {summary.unanswered:,} commands were lost and will never have an outcome; see `millrace doctor`")
     for name, counts in {**summary.counts, "executions": summary.executions, "actions": summary.actions}.items():
-        terminal.say(f"  {name}: " + (", ".join(f"{what} {number:,}" for what, number in counts.items()) or "none"))
+        terminal.say(f"  {name}: " + (", ".join(_counted(what, number) for what, number in counts.items()) or "none"))
+
+
+def _counted(what: str, number: int) -> str:
+    return f"clock {print_timestamp(number)}" if what == "now_us" else f"{what} {number:,}"
