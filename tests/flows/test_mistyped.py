@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.flows.driving import deployed, process, sent, thing, value
 
@@ -30,7 +31,14 @@ steps: [{action: note, with: {id: "{{ thing.id }}"}}]
 
 def test_flow_stats_count_events_whose_fields_are_not_of_the_type_that_a_trigger_wants(tmp_path: Path) -> None:
     home = deployed(tmp_path / "home", FLOWS)
-    drawn = [{"extra": 150}, {"extra": "x"}, {"extra": 12.5, "other": 3}, {"other": "x"}, {"extra": None}, {"extra": [1]}]
+    drawn: list[dict[str, Any]] = [
+        {"extra": 150},
+        {"extra": "x"},
+        {"extra": 12.5, "other": 3},
+        {"other": "x"},
+        {"extra": None},
+        {"extra": [1]},
+    ]
     sent(home, *(thing(str(at), **fields) for at, fields in enumerate(drawn)))
     process("up", "--until-idle", "--clock", "events", home=home)
     rows = value(

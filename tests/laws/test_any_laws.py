@@ -140,7 +140,7 @@ def _without_missing(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_what_an_any_says_decides() -> None:
-    drawn = [{"amount": value, "deal": {}} for value in (150, "x", 12.5, "150", None)]
+    drawn: list[dict[str, Any]] = [{"amount": value, "deal": {}} for value in (150, "x", 12.5, "150", None)]
     events = frame_of(drawn, "json")
     assert events.frame.schema["data"].to_schema()["amount"] == pl.Binary()  # type: ignore[attr-defined]
     table = make_table([Trigger(0, ALL, "big", 0, TREES["amount > 100"]), Trigger(1, ALL, "x", 0, TREES['amount == "x"'])])
