@@ -17,6 +17,7 @@ from flows.up.home import IdleWatch, StopSignal, locked_home, stop_signals
 from flows.up.supervisor import Supervisor, UpOptions
 from infra.clock import SystemClock
 from infra.unanswered import unanswered
+from schemas.expression.literals import print_timestamp
 from schemas.topics import dispatcher_file, engine_file
 from sinks.projection.query import Question
 from sinks.projection.query_socket import FILE, QueryClient
