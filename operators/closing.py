@@ -15,6 +15,7 @@ from operators.frames import tear_all_down, withdraw_all
 from operators.run import FOREVER_US, STEPS_MAX, Run, StepFailed
 from operators.undo import issue_undo, undo_of
 from schemas.effects import Ended
+from schemas.expression.template import MissingValue
 from schemas.program import Act
 
 
@@ -33,6 +34,31 @@ def fail_while_closing(run: Run) -> None:
     """End at once: an error in the steps of on_error has no handler any more."""
     closing = _closing(run)
     finish(run, Ended(closing.status, None, closing.code, closing.message))
+
+
+def output_of(run: Run) -> Any:
+    """Give what the flow gives to whoever called it, by what is bound now; raises StepFailed."""
+    if run.runnable.output is None:
+        return None
+    run.switch(run.token, ROOT)
+    try:
+        return run.runnable.output(run.root)
+    except MissingValue as missing:
+        raise StepFailed("missing_value", f"the output: {missing}") from missing
+
+
+def stop_well(run: Run, reason: str) -> None:
+    """End well with a reason, and with the output as it is by now."""
+    try:
+        finish(run, Ended("completed", output_of(run), "", reason))
+    except StepFailed as failure:
+        fail_output(run, failure)
+
+
+def fail_output(run: Run, failure: StepFailed) -> None:
+    """Close, for the steps ended well and the output has no value."""
+    run.note("failed", "", "", {"code": failure.code, "message": failure.message})
+    close(run, failure, "", "failed")
 
 
 def finish(run: Run, ended: Ended) -> None:
@@ -57,8 +83,18 @@ def go_on_closing(run: Run) -> bool:
         return _wait(run)
     if closing.phase == "undo" and _start_handlers(run, closing):
         return True
-    finish(run, Ended(closing.status, None, closing.code, closing.message))
+    finish(run, _end_of(run, closing))
     return True
+
+
+def _end_of(run: Run, closing: Closing) -> Ended:
+    """Give the end that all led to; a good one has an output, where that has a value."""
+    if closing.status != "completed":
+        return Ended(closing.status, None, closing.code, closing.message)
+    try:
+        return Ended("completed", output_of(run), closing.code, closing.message)
+    except StepFailed as failure:
+        return Ended("failed", None, failure.code, failure.message)
 
 
 def _closing(run: Run) -> Closing:

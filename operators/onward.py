@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from operators.closing import close, finish, go_on_closing
-from operators.execution import NOWHERE, ROOT, Parked
+from operators.closing import fail_output, finish, go_on_closing, output_of
+from operators.execution import NOWHERE, Parked
 from operators.failing import fail_step
 from operators.for_each import start_items
 from operators.forked import FORK, go_on_from
@@ -80,16 +80,11 @@ def _work(run: Run) -> None:
 
 def _complete(run: Run) -> None:
     """End well; the output may be what fails."""
-    output = None
-    if run.runnable.output is not None:
-        run.switch(run.token, ROOT)
-        try:
-            output = run.runnable.output(run.root)
-        except MissingValue as missing:
-            message = f"the output: {missing}"
-            run.note("failed", "", "", {"code": "missing_value", "message": message})
-            close(run, StepFailed("missing_value", message), "", "failed")
-            return
+    try:
+        output = output_of(run)
+    except StepFailed as failure:
+        fail_output(run, failure)
+        return
     if run.rest is not None:
         finish(run, Ended("completed", output))
     else:  # nothing is open

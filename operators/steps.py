@@ -12,7 +12,7 @@ import msgspec
 from operators.admission import is_limited
 from operators.approve import approve
 from operators.call_flow import call_flow
-from operators.closing import close, finish
+from operators.closing import close, finish, stop_well
 from operators.decide_by_table import decide_by_table
 from operators.emit_event import emit_event
 from operators.for_each import each_end, for_each
@@ -200,7 +200,7 @@ def _stop(step: Stop) -> StepFunction:
         elif step.compensate:
             close(run, StepFailed("", step.reason), step.name, "completed")
         else:
-            finish(run, Ended("completed", None, "", step.reason))
+            stop_well(run, step.reason)
         return END
 
     return stop

@@ -29,6 +29,7 @@ from schemas.errors import Problem
 from schemas.expression.types import ANY
 from schemas.flow.action_types import ActionType
 from schemas.flow.documents import ActionContract, Event
+from schemas.internal import APPROVALS, INTERNAL
 from schemas.policy import POLICY_PREFIX, PolicyType, policy_record, policy_type
 from schemas.program import pack
 from schemas.records import Control, Json
@@ -111,7 +112,7 @@ def check_sources(
     in_force = {one.name: one for one in known_policies}
     policies = compile_policies(documents, in_force, problems)
     known = Known(
-        {**earlier, **{one.event: one for one in contracts}},
+        {**{event: INTERNAL[event] for event in APPROVALS}, **earlier, **{one.event: one for one in contracts}},
         {**{one.action: one for one in known_actions}, **actions},
         {**in_force, **{one.policy.name: policy_type(one.policy) for one in policies}},
     )

@@ -15,7 +15,7 @@ from schemas.expression.template import parse_template
 from schemas.expression.types import BOOL, STRING, Type
 from schemas.ids import action_id
 from schemas.policy import Rule, TablePolicy
-from schemas.program import END, Call, Compensation, Decide, Emit, Fork, Join
+from schemas.program import END, Call, Compensation, Decide, Emit, Fork, Join, Stop
 from tests.operators.executions import CAUSE, HOUR, ID, NOW, World, act, asked, data, runnable, tree, wait
 
 OUTPUT = Type("record", fields=(("invoice", STRING),))
@@ -108,6 +108,20 @@ def test_a_call_torn_down_by_the_input_that_made_it_never_begins() -> None:
 def test_the_output_is_what_the_end_says() -> None:
     world = World(runnable(act("use"), output=data({"order": "{{ order.id }}"}))).start()
     assert world.end == Ended("completed", {"order": "A1"})
+
+
+@pytest.mark.parametrize("compensate", [False, True])
+def test_a_stop_gives_the_output_as_it_is_then(compensate: bool) -> None:
+    stop = Stop("small", "too_small", compensate=compensate)
+    world = World(runnable(stop, output=data({"order": "{{ order.id }}", "paid": "{{ paid }}"}))).start()
+    assert world.end == Ended("completed", {"order": "A1", "paid": None}, "", "too_small")
+
+
+@pytest.mark.parametrize("compensate", [False, True])
+def test_a_stop_whose_output_has_no_value_fails(compensate: bool) -> None:
+    stop = Stop("small", "too_small", compensate=compensate)
+    world = World(runnable(stop, output=data({"text": "of {{ order.id }}"}))).start(**{"order.id": None})
+    assert (world.end.status, world.end.code, world.end.output) == ("failed", "missing_value", None)
 
 
 INPUTS = Type("record", fields=(("total", Type("money", currency="GBP")), ("band", Type("one_of", options=("low", "high")))))

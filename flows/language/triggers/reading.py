@@ -15,6 +15,7 @@ from schemas.expression.check import proved
 from schemas.expression.fit import type_of
 from schemas.expression.tree import Call, Constant, Tree
 from schemas.expression.types import ANY, Type
+from schemas.internal import FLOW_ENDED
 
 KEPT_MAX_US: Final = 1100 * DAY_US  # as long as an execution may live
 WINDOW_MAX_US: Final = 400 * DAY_US
@@ -38,7 +39,10 @@ class Reading:
     def data(self, event: str, place: Node) -> Type | None:
         """Give the data of an event type; warn where no contract says what it is."""
         contract = self.known.events.get(event)
-        if contract is None:
+        if event == FLOW_ENDED:
+            message = "the end of a flow is told to those alone that start after it; write after: FLOW in place of event"
+            self.report.add(place, "cannot-be-met", message)
+        elif contract is None:
             hint = near(event, self.known.events)
             message = (
                 f"no contract is known for {event}: its fields cannot be checked; write an event document or use --infer{hint}"

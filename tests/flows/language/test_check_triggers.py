@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from flows.language.canonical import canonical_bytes
@@ -323,7 +324,9 @@ def test_the_other_sorts_are_their_records() -> None:
     (manual,) = one("manual: {roles: [lead, boss, lead]}").flows[-1].program.triggers
     assert manual == Manual(("boss", "lead"))
     (after,) = one("after: paid\n  status: any").flows[-1].program.triggers
-    assert after == After(("paid",), "any")
+    assert isinstance(after, After)
+    assert [[name for name, _ in output.fields] for output in after.outputs] == [["order", "total"]]
+    assert msgspec.structs.replace(after, outputs=()) == After(("paid",), "any")
 
 
 EVERY = [
@@ -351,3 +354,14 @@ def test_a_canonical_trigger_is_a_document_of_the_same_version(trigger: str) -> 
     assert again.flows[-1].version == flow.version
     assert again.flows[-1].program == flow.program
     assert unpack(pack(flow.program)) == flow.program
+
+
+def test_what_millrace_itself_says_needs_no_contract() -> None:
+    text = "flow: f\ntrigger: {event: EVENT}\nsteps: [{set: {x: 1}}]\n---\nflow: g\ntrigger: {after: f}\nsteps: [{delay: 1h}]\n"
+    asked = check_sources([Source("a.yaml", text.replace("EVENT", "approval.requested, conditions: [approval.occurrence > 1]"))])
+    assert [one.name for one in asked.problems] == ["unused-binding"]
+    (ended, _) = check_sources([Source("a.yaml", text.replace("EVENT", "flow.ended"))]).problems
+    assert str(ended) == (
+        "a.yaml:2:18: error[cannot-be-met]: the end of a flow is told to those alone that start after it; "
+        "write after: FLOW in place of event"
+    )
