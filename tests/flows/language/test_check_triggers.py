@@ -360,7 +360,7 @@ def test_what_millrace_itself_says_needs_no_contract() -> None:
     text = "flow: f\ntrigger: {event: EVENT}\nsteps: [{set: {x: 1}}]\n---\nflow: g\ntrigger: {after: f}\nsteps: [{delay: 1h}]\n"
     asked = check_sources([Source("a.yaml", text.replace("EVENT", "approval.requested, conditions: [approval.occurrence > 1]"))])
     assert [one.name for one in asked.problems] == ["unused-binding"]
-    (ended, _) = check_sources([Source("a.yaml", text.replace("EVENT", "flow.ended"))]).problems
+    ended, *_ = check_sources([Source("a.yaml", text.replace("EVENT", "flow.ended"))]).problems
     assert str(ended) == (
         "a.yaml:2:18: error[cannot-be-met]: the end of a flow is told to those alone that start after it; "
         "write after: FLOW in place of event"
