@@ -113,6 +113,20 @@ def show_execution(path: Path, execution: bytes, *, vfs: str | None = None) -> E
     return found[0] if found else None
 
 
+def show_with_program(path: Path, execution: bytes, *, vfs: str | None = None) -> tuple[ExecutionRow, bytes | None] | None:
+    """Find one execution by its 16-byte id in an engine's file, and the program of its version while that is stored."""
+    connection = _open(path, vfs)
+    if connection is None:
+        return None
+    program = "(select program from programs where programs.version = executions.version)"
+    try:
+        with snapshot(connection):
+            found = next(rows(connection, f"select {_COLUMNS}, {program} from executions where id = ?", [execution]), None)
+            return None if found is None else (ExecutionRow(*found[:-1]), found[-1])
+    finally:
+        close(connection)
+
+
 def count_by_status(path: Path, *, vfs: str | None = None) -> dict[str, int]:
     """Count the executions of an engine's file by status."""
     connection = _open(path, vfs)

@@ -35,7 +35,8 @@ def approve(step: Approve) -> StepFunction:
         said = title(run.env)
         roles, people = _deciders(run, step.by)
         ballot = Ballot(0, run.now_us, roles, people, _texts(excluded(run.env)) if excluded is not None else [])
-        shown = None if show is None else show(run.env)
+        ballot.title = str(said)
+        ballot.show = shown = None if show is None else show(run.env)
         ballot.occurrence = run.occurrence(step.name)
         waits = run.park(run.now_us + length, "deadline", ballot.occurrence)
         run.more().ballots[run.token] = ballot
@@ -122,6 +123,8 @@ def find_ballot(run: Run, decision: Decision) -> Parked | None:
 def refusal(run: Run, parked: Parked, decision: Decision) -> str:
     """Say why a decision does not count; empty if it does."""
     step, ballot = _step(run, parked), run.more().ballots[parked.token]
+    if not decision.outcome:
+        return "no_outcome"
     allowed = decision.by in ballot.people or not set(ballot.roles).isdisjoint(decision.roles)
     if not allowed or decision.by in ballot.excluded:
         return "not_allowed"

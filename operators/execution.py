@@ -113,6 +113,8 @@ class Ballot(msgspec.Struct, array_like=True):
     votes: list[Vote] = []
     notices: int = 0  # how many have been given
     notice: int = NOWHERE  # token of the next one
+    title: str = ""  # what was asked, for whoever is to decide
+    show: Json = None
 
 
 class Closing(msgspec.Struct, array_like=True):

@@ -122,7 +122,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     execution: str  # hex
     step: str
     occurrence: int = 0  # which pass of the step
-    outcome: Literal["approved", "rejected"]
+    outcome: Literal["approved", "rejected", ""]  # empty: it could not be read, of one that the door refused
     by: str
     roles: list[str] = []
     form: Json = None
@@ -232,8 +232,8 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
     (detail: until, microseconds) · stopped · failed (detail: code and message) · ended (detail: status) · met (detail: the event)
     · timed_out · answered (detail: status and attempts of an awaited action) · requested, decided, refused, reminded, escalated
     (an approval) · called (detail: the execution) · emitted (detail: the event) · cancelled · closing (detail: code)
-    · retracted · skipped, retried, resumed, migrated (by an operator) · used (detail: policies and their versions) · forked (detail: from which execution and step). The verb
-    `compensation` marks what undoes.
+    · retracted · skipped, retried, resumed, migrated (by an operator) · used (detail: policies and their versions)
+    · forked (detail: from which execution and step). The verb `compensation` marks what undoes.
     Tests name them by verb and kind: `approval.decided`, `compensation.completed`.
     """
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from flows.roles.questions import StoredQuestions
 from infra.file_reader import FileReader
 from infra.key_file import made_key
 from schemas.errors import StorageFailed
@@ -29,7 +30,7 @@ def build_door(home: Path, clock: Clock, partitions: int, port: int = 0) -> tupl
     """Listen and make what answers. Raises StorageFailed where the wanted port is taken."""
     keys = DoorKeys(made_key(home / KEY_FILE), made_key(home / API_KEY_FILE).hex(), from_environment(os.environ))
     control = FileReader(home / INGRESS_FILE, CONTROL.__eq__, {})
-    doors = Doors(keys, control, clock, partitions, lambda: uuid4().hex)
+    doors = Doors(keys, control, clock, partitions, lambda: uuid4().hex, StoredQuestions(home))
     listener = _listen(home, port)
     _write_port(home, listener.getsockname()[1])
     return HttpDoor(listener, doors), doors

@@ -1,8 +1,7 @@
 """Who answers over HTTP: webhooks, decisions, starts by hand and operators' words, each appended before it is answered.
 
 Promise: 202 means that the record is on the disk; what becomes of it is decided by the engine's turn. A webhook is let in by its
-signature, a link by its proof, everything else by the home's key. What is refused leaves nothing behind but a count; a link that
-was changed is written down as a refused decision, at most AUDITS_MAX a minute.
+signature, a link by its proof (link_door.py), all else by the home's key. What is refused leaves nothing behind but a count.
 
 POST /hooks/<tenant>/<path> · GET, POST /decide/<token> · POST /decide · POST /flows/<flow>/start · POST /executions/<id>/<word>
 """
@@ -17,25 +16,22 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import unquote
 
+from schemas.asked import Questions, unread
 from schemas.errors import BadRecord
 from schemas.ports import Append, Clock, LogReader
 from schemas.program import Webhook
 from schemas.records import Decision, OperatorCommand, encode
 from schemas.topics import COMMANDS, DECISIONS, partition_of
-from sinks.ingress.bodies import Deciding, DecidingOn, Operating, Starting, named, read_body
-from sinks.ingress.decide_page import asked_page, told_page
+from sinks.ingress.bodies import DecidingOn, Operating, Starting, named, read_body
 from sinks.ingress.http_speaker import Granted, HttpAsk, Reply, problem
+from sinks.ingress.link_door import ACCEPTED, LinkDoor
 from sinks.ingress.routes import Routes
 from sinks.ingress.webhooks import check_signature, event_of, record_of
-from sinks.links import BadToken, Claim, read_token
 from sinks.secrets import ENVIRONMENT_PREFIX, Lookup
 
-AUDITS_MAX: Final = 60
-MINUTE_US: Final = 60_000_000
 READ_RECORDS: Final = 1_024
 Word = Literal["cancel", "skip", "retry", "resume"]
 WORDS: Final[dict[str, Word]] = {"cancel": "cancel", "skip": "skip", "retry": "retry", "resume": "resume"}
-ACCEPTED: Final = "accepted"
 _EXECUTION: Final = re.compile(r"[0-9a-f]{32}")
 _FLOW: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _STATUS: Final = {"unsigned": 401, "bad-signature": 401, "too-old": 401, "malformed-json": 400, "no-secret": 503}
@@ -59,10 +55,14 @@ class Doors:
     clock: Clock
     partitions: int
     new_id: Callable[[], str]
+    questions: Questions = unread
     counts: Counter[str] = field(default_factory=Counter)
     _routes: Routes = field(default_factory=Routes)
-    _audit_minute: int = 0
-    _audits: int = 0
+    _links: LinkDoor = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Open the door for links."""
+        self._links = LinkDoor(self.keys.links, self.clock, self.partitions, self.questions, self.counts)
 
     def answer(self, ask: HttpAsk) -> Reply | Granted:
         """Give the answer to a request, or what must be appended before it."""
@@ -95,7 +95,7 @@ class Doors:
             case ["hooks", tenant, *path] if path:
                 return self._posted(ask) or self._hook(ask, tenant, "/".join(path))
             case ["decide", text]:
-                return self._by_link(ask, text)
+                return self._links.answer(ask, text)
             case ["decide"]:
                 return self._posted(ask, keyed=True) or self._decide(ask)
             case ["flows", flow, "start"]:
@@ -150,62 +150,6 @@ class Doors:
             )
         return secret
 
-    def _by_link(self, ask: HttpAsk, text: str) -> Reply | Granted:
-        if ask.method not in ("GET", "POST"):
-            return Reply(
-                405, problem("wrong-method", f"{ask.method} is not answered here; wanted POST"), (("Allow", "GET, POST"),)
-            )
-        try:
-            claim = read_token(self.keys.links, text)
-        except BadToken as error:
-            return self._forged(error, ask)
-        if ask.method == "GET":
-            return Reply(200, asked_page(claim))
-        content_type = ask.headers.get("content-type", "")
-        body = read_body(Deciding, ask.body, content_type)
-        if claim.by and body.by not in ("", claim.by):
-            return Reply(403, problem("not-yours", f"this link is {claim.by}'s; leave `by` out or ask for a link of your own"))
-        decision = Decision(
-            tenant=claim.tenant,
-            execution=claim.execution,
-            step=claim.step,
-            occurrence=claim.occurrence,
-            outcome=body.outcome,
-            by=named(claim.by or body.by, "by"),
-            roles=list(claim.roles),
-            form=body.form,
-            at=self.clock.now_us(),
-            via="link",
-        )
-        return self._decided(decision, page="html" in ask.headers.get("accept", ""))
-
-    def _forged(self, error: BadToken, ask: HttpAsk) -> Reply | Granted:
-        """Refuse a link that this home did not make; what it pretends is written down."""
-        reply = Reply(403, problem("forged", str(error)))
-        self.counts["forged"] += 1
-        if error.claim is None or ask.method != "POST" or not self._may_audit():
-            return reply
-        self.counts["refused"] += 1
-        claim = error.claim
-        decision = Decision(
-            tenant=claim.tenant[:200],
-            execution=claim.execution[:64],
-            step=claim.step[:64],
-            occurrence=claim.occurrence,
-            outcome="rejected",
-            by=claim.by[:200],
-            at=self.clock.now_us(),
-            via="link",
-            refused="forged",
-        )
-        return Granted([self._placed(DECISIONS, claim.tenant, encode(decision))], reply)
-
-    def _may_audit(self) -> bool:
-        minute = self.clock.now_us() // MINUTE_US
-        self._audits = self._audits + 1 if minute == self._audit_minute else 1
-        self._audit_minute = minute
-        return self._audits <= AUDITS_MAX
-
     def _decide(self, ask: HttpAsk) -> Granted:
         body = read_body(DecidingOn, ask.body)
         decision = Decision(
@@ -220,14 +164,9 @@ class Doors:
             at=self.clock.now_us(),
             via="http",
         )
-        return self._decided(decision, page=False)
-
-    def _decided(self, decision: Decision, *, page: bool) -> Granted:
         self.counts["decisions"] += 1
-        claim = Claim(decision.tenant, decision.execution, decision.step, decision.occurrence)
-        told = {"status": ACCEPTED, "execution": claim.execution, "step": claim.step, "outcome": decision.outcome}
-        reply = Reply(202, told_page(claim, decision.outcome) if page else told)
-        return Granted([self._placed(DECISIONS, decision.tenant, encode(decision))], reply)
+        told = {"status": ACCEPTED, "execution": decision.execution, "step": decision.step, "outcome": decision.outcome}
+        return self._granted(DECISIONS, decision.tenant, encode(decision), told)
 
     def _start(self, ask: HttpAsk, flow: str) -> Reply | Granted:
         body = read_body(Starting, ask.body)
