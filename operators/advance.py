@@ -22,21 +22,20 @@ from operators.answers import (
 from operators.approve import find_ballot, give_notice, refusal, take_decision, time_out_asking
 from operators.call_flow import open_call, take_end, waiting_call
 from operators.closing import close
-from operators.execution import Cause, Hidden, Parked, Rest, State
+from operators.execution import Cause, Parked, Rest, State
 from operators.for_each import go_on
+from operators.hidden import hide_verdict
 from operators.onward import begin_steps, carry, fail, go
 from operators.operate import operate, standing
 from operators.queued import admit, enqueue, give_up, move, withdraw
 from operators.run import Advanced, Moment, Run, Runnable, StepFailed, advanced, after, begin, note_policies, resume
 from operators.wait_for import take_event, time_out
 from operators.watch_for import (
-    RETRACT_UNTIL,
     TOKEN,
     discard,
     disproves,
     end_watch,
     forget,
-    hide,
     meet_watch,
     start_watch,
     take_back,
@@ -56,8 +55,7 @@ def start(runnable: Runnable, tenant: str, execution: bytes, cause: Cause, env: 
     """
     run = begin(Moment(runnable, tenant, execution, None, now_us), cause, dict(env), now_us)
     run.note("started", "", "")
-    if RETRACT_UNTIL in run.root:
-        hide(run, Hidden(run.new_token(), 0, None, now_us, run.root.pop(RETRACT_UNTIL)))
+    hide_verdict(run)
     return begin_steps(run, runnable.program.entry)
 
 

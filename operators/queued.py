@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from operators.execution import NOWHERE, Cause, Parked, Queueing
+from operators.hidden import hide_verdict, unhide
 from operators.onward import begin_steps, timer_of
 from operators.run import Advanced, Moment, Run, advanced, begin, resume
 from schemas.effects import Ended
@@ -25,6 +26,7 @@ def enqueue(moment: Moment, cause: Cause, env: Mapping[str, Any], place: Queuein
     run = begin(moment, cause, dict(env), moment.now_us)
     run.note("entered", "", VERB, {"limit": place.limit, "until": place.due_us})
     run.timers_set.append(timer_of(TOKEN, run.deadline_us))
+    hide_verdict(run)
     return _stand(run, place)
 
 
@@ -96,6 +98,9 @@ def _stand(run: Run, place: Queueing) -> Advanced:
 
 def _end(run: Run, ended: Ended) -> Advanced:
     _leave(run)
+    hidden = run.more().hidden
+    if hidden is not None:
+        unhide(run, hidden)
     run.end(ended)
     return advanced(run, keep=False)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from operators.execution import ROOT, Cause, Hidden, Watch
 from operators.frames import tear_all_down, withdraw_all
+from operators.hidden import hide, unhide
 from operators.onward import begin_steps, carry, timer_of
 from operators.queued import stand_by, take_back_queued
 from operators.run import Advanced, Awaited, Moment, Run, advanced, begin
@@ -20,7 +21,6 @@ from schemas.expression.rows import compile_row
 from schemas.program import Absence, After, EventTrigger, Sequence
 
 TOKEN = 0  # of a watch: the first one
-RETRACT_UNTIL = "trigger.retract_until"  # in the environment of a start: until when the engine may take the verdict back
 Detail = Absence | Sequence
 
 
@@ -125,26 +125,9 @@ def begin_watched(run: Run, watch: Watch, retract_us: int) -> Advanced:
     return begin_steps(run, run.runnable.program.entry)
 
 
-def hide(run: Run, hidden: Hidden) -> None:
-    """Look for what disproves the verdict."""
-    run.more().hidden = hidden
-    run.timers_set.append(timer_of(hidden.token, hidden.until_us))
-    if hidden.key is not None:
-        event = _awaited(run, hidden.trigger, 0).event
-        run.waits_set = (*run.waits_set, Waiting(hidden.key, hidden.token, event, kind="retract"))
-
-
 def disproves(run: Run, hidden: Hidden, event: MetEvent) -> bool:
     """Tell whether an event takes the verdict back; what the engine itself has found (of no key) does."""
     return hidden.key is None or (event.time_us <= hidden.time_us and _fits(run, hidden.trigger, 0, event))
-
-
-def unhide(run: Run, hidden: Hidden) -> None:
-    """Look no more for what disproves the verdict."""
-    run.end_timer(timer_of(hidden.token, hidden.until_us))
-    if hidden.key is not None:
-        run.end_wait(hidden.key, hidden.token)
-    run.more().hidden = None
 
 
 def take_back(run: Run, event: MetEvent) -> Advanced:
@@ -168,6 +151,9 @@ def forget(run: Run, hidden: Hidden) -> Advanced:
     """Take that the verdict cannot be disproved any more."""
     over = run.more().over
     unhide(run, hidden)
+    if run.more().queued is not None:
+        run.status = "waiting"
+        return advanced(run, keep=True)
     if not over:
         return carry(run)
     run.status = over

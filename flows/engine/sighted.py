@@ -10,20 +10,23 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from flows.engine import letters
+from flows.engine.shadows import absent_beside
 from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from operators.advance import Runnable
 from operators.after import TOLD
 from operators.deployed import Deployed
 from operators.execution import Cause
+from operators.hidden import RETRACT_UNTIL
 from operators.incoming import Candidate, Input, Retraction
+from operators.lanes import SHADOW
 from operators.schedule import slot_key
 from operators.schedule_book import DueSlot
 from operators.start_inputs import BadInputs, input_env
-from operators.watch_for import RETRACT_UNTIL
 from schemas.decode import key_rows
 from schemas.expression.template import compile_template
 from schemas.ids import event_key, execution_id
@@ -41,8 +44,27 @@ def sighted(found: Sightings, deployed: Deployed, runnable: Make, clock: npt.NDA
     """Give the candidates; `clock` is the one at each row."""
     nows = _nows(found, clock)
     candidates = [one for verdict in found.verdicts for one in _of_windows(verdict, deployed, runnable, nows)]
-    slots = (_of_slot(row, slot, runnable, nows) for row, slot in found.slots)
-    return candidates + [one for one in slots if isinstance(one, Candidate)]
+    for row, slot in found.slots:
+        candidates += [one for one in (_of_slot(row, slot, runnable, nows),) if isinstance(one, Candidate)]
+        candidates += _beside_slot(row, slot, (deployed, runnable), nows)
+    return candidates
+
+
+def _beside_slot(row: int, slot: DueSlot, known: tuple[Deployed, Make], nows: Nows) -> Iterator[Candidate]:
+    """Give the start in shadow for a slot of the version in force, whose timetable holds for both."""
+    deployed, runnable = known
+    lane = next((one for one in deployed.lanes(slot.key.tenant, slot.key.flow) if one.side == SHADOW), None)
+    beside = None if lane is None else _of_slot(row, slot, runnable, nows)
+    if lane is None or not isinstance(beside, Candidate) or not lane.takes(slot.key.tenant, {}, None):
+        return
+    ready = runnable(lane.version)
+    listed = enumerate(ready.program.triggers)
+    place = next((at for at, one in listed if isinstance(one, Schedule) and one.name == slot.key.trigger), None)
+    found = None if place is None else _of_slot(row, slot._replace(version=lane.version, place=place), runnable, nows)
+    if isinstance(found, Candidate):
+        yield msgspec.structs.replace(found, shadow="runs")
+    else:
+        yield absent_beside(beside, ready)
 
 
 def refused_slots(found: Sightings, runnable: Make, now_us: int) -> list[DeadLetter]:
@@ -77,7 +99,9 @@ def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) ->
     lanes = {entry: (deployed.lane(entry), deployed.entry(entry)[1]) for entry in set(entries)}
     ready = {lane.version: runnable(lane.version) for lane, _ in lanes.values()}
     reads = {entry: _reads(ready[lane.version], place) for entry, (lane, place) in lanes.items()}
-    wanted = sorted({key for entry, (lane, _) in lanes.items() for key in (*reads[entry], *lane.keys)})
+    shadows = {entry: beside for entry in lanes if (beside := deployed.beside(entry)) is not None}
+    asked = [*(lane for lane, _ in lanes.values()), *shadows.values()]
+    wanted = sorted({*(key for listed in reads.values() for key in listed), *(key for lane in asked for key in lane.keys)})
     values = key_rows(said.events, wanted, said.data)
     measures = said.windows.rows(named=True)
     envelope = said.events.select(*ENVELOPE).rows()
@@ -88,12 +112,13 @@ def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) ->
         started, key = ready[lane.version], event_key(tenant, source, event)
         if not lane.takes(tenant, values[at], key.hex()):
             continue
+        beside = shadows.get(entry)
         env = {name: values[at].get(name) for name in reads[entry]} | measures[at]
         cause = Cause(event, source, time_us, correlation or event, hops or 0)
         by_clock = clocks[at] != NEVER
         trigger = started.program.triggers[place]
         now_us = nows(rows[at], clocks[at] if by_clock else NEVER)
-        yield Candidate(
+        found = Candidate(
             rows[at],
             now_us,
             key,
@@ -104,7 +129,11 @@ def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) ->
             env | _retract_until(trigger, now_us),
             known=True,
             behind=clocks[at] if by_clock else 0,
+            shadow="runs" if lane.side == SHADOW else "",
         )
+        yield found
+        if beside is not None and beside.takes(tenant, values[at], key.hex()):
+            yield absent_beside(found, runnable(beside.version))
 
 
 def _reads(ready: Runnable, place: int) -> list[str]:

@@ -61,6 +61,7 @@ steps: [{delay: 20m}, {emit: order.noticed, with: {order: {said: "{{ order.id }}
 flow: lonely
 trigger: {event: order.placed, conditions: [exists(order.customer_id)], window: {key: order.customer_id, tumbling: 3h,
   fire: close, retract: 2d, measures: {orders: count()}, when: window.orders == 1}}
+limits: {concurrency: {max: 1, over: queue}}
 steps: [{delay: 20m}, {emit: order.noticed, with: {order: {said: "{{ order.id }}"}}}]
 on_retract: [{emit: order.noticed, with: {order: {said: "not {{ order.id }}"}}}]
 ---

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from operators.advance import Advanced, Moment, admit, command, enqueue, fire, move
+from operators.advance import Advanced, Moment, admit, command, enqueue, fire, move, retract
 from operators.emit import waits_of
 from operators.execution import Cause, Parked, Queueing, pack, unpack
+from operators.hidden import RETRACT_UNTIL
 from operators.live import Live
 from operators.steps import make_runnable
+from schemas.effects import MetEvent
 from schemas.expression.template import Record, Whole
 from schemas.expression.tree import Field
 from schemas.expression.types import STRING
@@ -76,3 +78,44 @@ def test_an_operator_may_cancel_it_and_nothing_else() -> None:
     assert {one.due_us for one in done.timers_gone} == {NOW + 10, NOW + HOUR}
     retry = OperatorCommand(command="retry", tenant="acme", execution=ID.hex(), at=NOW)
     assert command(moment(queued(), NOW + 1), retry) is None
+
+
+def doubtful() -> Advanced:
+    """Give a start by a verdict that may be taken back for half an hour."""
+    env = {"deal.name": "Ann", RETRACT_UNTIL: NOW + HOUR // 2}
+    return enqueue(moment(None, NOW), CAUSE, env, Queueing(7, 1, "concurrency", None))
+
+
+DISPROOF = MetEvent("e2", "/crm", NOW, "c1", {}, b"key", 0)
+
+
+def test_a_verdict_is_taken_back_while_it_waits_to_begin() -> None:
+    waits = doubtful()
+    assert {(one.token, one.due_us) for one in waits.timers_set} == {(0, NOW + HOUR), (1, NOW + HOUR // 2)}
+    done = retract(moment(waits, NOW + 1), DISPROOF)
+    assert done is not None
+    assert (done.status, done.state, kinds(done)) == ("cancelled", None, [("limit", "retracted"), ("", "ended")])
+    assert {one.due_us for one in done.timers_gone} == {NOW + HOUR // 2, NOW + HOUR}
+
+
+def test_a_verdict_is_taken_back_when_it_has_begun_after_all() -> None:
+    begun = admit(moment(doubtful(), NOW + 5))
+    assert begun.state is not None, "the command is sent; what disproves it may still come"
+    done = retract(moment(begun, NOW + 6), DISPROOF)
+    assert done is not None
+    assert ("", "retracted") in kinds(done)
+
+
+def test_what_cannot_be_taken_back_any_more_waits_on() -> None:
+    waits = fire(moment(doubtful(), NOW + HOUR // 2), 1)
+    assert waits is not None
+    assert (waits.status, waits.transitions) == ("waiting", [])
+    assert retract(moment(waits, NOW + HOUR // 2), DISPROOF) is None
+    assert [one.action().data for one in admit(moment(waits, NOW + HOUR // 2)).commands] == [{"name": "Ann"}]
+
+
+def test_nothing_looks_for_a_disproof_of_what_has_ended() -> None:
+    order = OperatorCommand(command="cancel", tenant="acme", execution=ID.hex(), by="ann", at=NOW)
+    done = command(moment(doubtful(), NOW + 1), order)
+    assert done is not None
+    assert {(one.token, one.due_us) for one in done.timers_gone} == {(0, NOW + HOUR), (1, NOW + HOUR // 2)}
