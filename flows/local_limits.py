@@ -19,7 +19,7 @@ from operators.advance import Advanced, Moment, admit, command, enqueue, move, s
 from operators.execution import Queueing
 from operators.limit_book import place_of
 from operators.limited import BY_LIMIT, rank_of
-from operators.queued import UNASKED, turn_away
+from operators.queued import UNASKED, skip, turn_away
 from schemas.limits import Spent
 from schemas.records import OperatorCommand
 
@@ -73,6 +73,8 @@ class LocalLimits:
                 self.book(one, enqueue(moment, one.cause, env, self._place(one, waits, wanted, rank)), now_us)
             case Waits(key):
                 self.drop(one, f"{QUEUE_MOST} wait for its {_kind(wanted, key)} already")
+            case Refused(limit) if limit not in program.limits:
+                self.book(one, skip(Moment(one.runnable, one.tenant, one.id, None, now_us), one.cause, env), now_us)
             case Refused(limit):
                 self.drop(one, f"its {limit.kind} limit of {limit.most} is reached, and what is over is dropped")
             case other:

@@ -19,7 +19,7 @@ from operators.execution import Queueing
 from operators.limit_book import place_of
 from operators.live import Live
 from operators.pending import Asks, ChildEnd, Freed, Pending, live_of
-from operators.queued import turn_away
+from operators.queued import skip, turn_away
 from schemas.effects import Ended
 from schemas.program import Program
 from schemas.records import OperatorCommand
@@ -41,7 +41,7 @@ def start_within(pending: Pending, live: Live, env: Mapping[str, Any], now_us: i
         case Waits(key):
             _refuse(pending, live, f"{QUEUE_MOST} wait for its {_kind(wanted, key)} already", now_us)
         case Refused(limit) if limit not in program.limits:  # a slot of a schedule that skips what would overlap
-            del pending.live[live.row], pending.by_id[live.id]
+            book(pending, live, skip(Moment(live.runnable, live.tenant, live.id, None, now_us), live.cause, env), now_us)
         case Refused(limit):
             _refuse(pending, live, f"its {limit.kind} limit of {limit.most} is reached, and what is over is dropped", now_us)
         case other:

@@ -30,6 +30,15 @@ def enqueue(moment: Moment, cause: Cause, env: Mapping[str, Any], place: Queuein
     return _stand(run, place)
 
 
+def skip(moment: Moment, cause: Cause, env: Mapping[str, Any]) -> Advanced:
+    """Leave a slot of a schedule out, for the run before still lives: it is seen, and nothing follows it as if it had run."""
+    run = begin(moment, cause, dict(env), moment.now_us)
+    run.note("skipped", "", VERB, {"limit": "overlap", "slot": run.root.get("schedule.slot")})
+    run.status = "cancelled"
+    run.note("ended", "", "", run.status)
+    return advanced(run, keep=False)
+
+
 def stand_by(run: Run) -> Advanced:
     """Let a watch that has come to its verdict ask whether it may begin."""
     run.timers_set.append(timer_of(TOKEN, run.deadline_us))

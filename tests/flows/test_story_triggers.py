@@ -146,6 +146,7 @@ STORIES = {
         fired("0s", "Europe/London")
         + fired("10h", "Asia/Tokyo")
         + fired("18h", "Europe/London")
+        + expect("18h", "executions: 3, status: cancelled, history_include: [limit.skipped]")
         + expect("3d", said(("30h", "Europe/London 2026-03-02T03:00:00Z"), ("40h", "Asia/Tokyo 2026-03-02T18:00:00Z"))),
     ),
     "a slot may wait for the one before": (
