@@ -35,7 +35,18 @@ from infra.seen import SeenPurge, SeenWindow
 from infra.sqlite import Connection, close, open_writer, rows, storage_errors, transaction, value
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
-from schemas.ports import HeldBack, Remembered, SchedulePlace, StoredExecution, StoredWindows, StoreMeta, Timer, TurnCommit, Wait
+from schemas.ports import (
+    HeldBack,
+    MetPlace,
+    Remembered,
+    SchedulePlace,
+    StoredExecution,
+    StoredWindows,
+    StoreMeta,
+    Timer,
+    TurnCommit,
+    Wait,
+)
 
 LAYOUT: Final = Layout("engine", FORMATS["engine"])
 
@@ -140,10 +151,15 @@ class SqliteStateStore:
         with self._using():
             return self._deadlines.next_due_us()
 
-    def waiting(self, keys: Collection[int]) -> list[Wait]:
-        """Give the waits found by any of the keys, sorted."""
+    def waiting(self, keys: Collection[int], most: int | None = None) -> list[Wait]:
+        """Give the waits found by any of the keys, sorted; no more are read than `most`."""
         with self._using():
-            return waits.find(self._connection, keys)
+            return waits.find(self._connection, keys, most)
+
+    def waiting_behind(self, keys: Collection[int], place: MetPlace, most: int) -> list[Wait]:
+        """Give the first `most` waits of the keys of one event behind a place, in the order in which they are met."""
+        with self._using():
+            return waits.find_behind(self._connection, keys, place, most)
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, StoredExecution]:
         """Read live executions by public id; ended ones are not in the answer."""

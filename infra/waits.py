@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from infra.sqlite import Connection, rows
-from schemas.ports import Wait
+from schemas.ports import MetPlace, Wait
 
 ASK: Final = 500  # keys a query
 
@@ -34,13 +34,26 @@ def write(connection: Connection, gone: Sequence[Wait], opened: Sequence[Wait]) 
         connection.executemany("insert into waits values (?, ?, ?, ?)", sorted(opened))
 
 
-def find(connection: Connection, keys: Collection[int]) -> list[Wait]:
-    """Give the waits of any of the keys, sorted."""
+def find(connection: Connection, keys: Collection[int], most: int | None = None) -> list[Wait]:
+    """Give the waits of any of the keys, sorted; no more are read than `most`."""
     asked = sorted(keys)
     found: list[Wait] = []
     for at in range(0, len(asked), ASK):
         some = asked[at : at + ASK]
         marks = ", ".join("?" * len(some))
-        query = f"select key, execution, token, retract from waits where key in ({marks}) order by key, execution, token"
-        found.extend(Wait(key, row, token, bool(retract)) for key, row, token, retract in rows(connection, query, some))
+        query = f"select key, execution, token, retract from waits where key in ({marks}) order by key, execution, token limit ?"
+        left = -1 if most is None else most - len(found)
+        if left == 0:
+            break
+        found.extend(Wait(key, row, token, bool(retract)) for key, row, token, retract in rows(connection, query, (*some, left)))
     return found
+
+
+def find_behind(connection: Connection, keys: Collection[int], place: MetPlace, most: int) -> list[Wait]:
+    """Give the first `most` waits of the keys of one event behind a place, in the order in which they are met."""
+    marks = ", ".join("?" * len(keys))
+    query = (
+        f"select key, execution, token, retract from waits where key in ({marks}) "
+        "and (not retract, execution, token) > (?, ?, ?) order by not retract, execution, token limit ?"
+    )
+    return [Wait(key, row, token, bool(gone)) for key, row, token, gone in rows(connection, query, (*keys, *place, most))]

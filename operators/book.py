@@ -123,13 +123,19 @@ def _open(pending: Pending, live: Live, opened: Sequence[Waiting], now_us: int) 
     waits = [Wait(one.key, live.row, one.token, one.kind == "retract") for one in opened]
     for wait in waits:
         pending.waits.add(wait[:3], wait)
-        for row, arrived, at in pending.batch.arrivals.between(wait.key, pending.reach, pending.batch.end):
-            pending.number += 1
-            entry = (row, 1, not wait.retract, wait.execution, wait.token, pending.number, (wait, arrived, at))
-            heappush(pending.agenda, entry)
+        expect(pending, wait, pending.reach)
     for wait, one in zip(waits, opened, strict=True):
         if one.look_back_us > 0:
             _look_back(pending, live, (wait, one), now_us)
+
+
+def expect(pending: Pending, wait: Wait, row: int) -> None:
+    """Note the next event from a row on that may meet a wait; one at a time, for a wait may be open for thousands of them."""
+    found = pending.batch.arrivals.next(wait.key, row)
+    if found is not None and found[0] < pending.batch.end:
+        pending.number += 1
+        at = (found[0], 1, not wait.retract, wait.execution, wait.token, pending.number)
+        heappush(pending.agenda, (*at, (wait, found[1], found[2])))
 
 
 def _look_back(pending: Pending, live: Live, opened: tuple[Wait, Waiting], now_us: int) -> None:

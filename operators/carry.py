@@ -20,7 +20,7 @@ from operators.advance import (
     start,
     watch,
 )
-from operators.book import book, meet_open, moment_of
+from operators.book import book, expect, meet_open, moment_of
 from operators.emit import call_too_many_hops
 from operators.execution import Cause
 from operators.forked import fork_start
@@ -99,15 +99,25 @@ def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> No
     """Let an event meet a wait, if it is still open and the event fits."""
     wait, arrived, at = what
     key = arrived.events[at]
-    if not pending.waits.stands(wait[:3]) or not is_new(pending, key, row):
+    if not pending.waits.stands(wait[:3]):
         return
     live = live_of(pending, wait.execution)
     if live is None or live.state is None:
         pending.waits.drop(wait[:3])
         return
-    if meet_open(pending, live, wait, arrived.event(at), arrived.nows[at]):
-        see(pending, key, arrived.tenants[at], row)
+    if is_new(pending, key, row) and meet_open(pending, live, wait, arrived.event(at), arrived.nows[at]):
+        _see_met(pending, key, arrived.tenants[at], row)
         _settle(pending)
+    else:
+        expect(pending, wait, row + 1)
+
+
+def _see_met(pending: Pending, key: bytes, tenant: str, row: int) -> None:
+    """Remember that an event met a wait; of a row that is met in slices, once the last of them is done."""
+    if pending.batch.halfway:
+        pending.met[key] = tenant
+    else:
+        see(pending, key, tenant, row)
 
 
 def give(pending: Pending, one: Input) -> None:

@@ -5,6 +5,7 @@ A row is an event's place in the turn's total order. A record for an execution c
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -91,6 +92,21 @@ class Arrivals:
             return listed
         return [one for one in listed if start <= one[0] < end]
 
+    def next(self, key: int, row: int) -> tuple[int, Arrived, int] | None:
+        """Give the first of a wait key from a row on."""
+        listed = self._by_key.get(key, ())
+        at = bisect_left(listed, row, key=_row)
+        return listed[at] if at < len(listed) else None
+
+    def from_row(self, row: int) -> list[tuple[int, Arrived, int]]:
+        """Give all from a row on, by rising row."""
+        found = [(at, one, index) for one in self.all for index, at in enumerate(one.rows) if at >= row]
+        return sorted(found, key=_row)
+
     def keys(self) -> Collection[int]:
         """Give every wait key of the turn."""
         return self._by_key.keys()
+
+
+def _row(place: tuple[int, Arrived, int]) -> int:
+    return place[0]

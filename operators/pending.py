@@ -38,6 +38,10 @@ class Batch:
     start: int = 0  # of the rows that this part of the turn works on
     end: int = 1 << 62
     first_row: int = 0  # how many rows came before, in the order of all turns: what is remembered is sorted by it
+    halfway: bool = False  # of its one row only the waits that were read are met; more of it comes behind
+    met: Mapping[bytes, str] = field(
+        default_factory=dict
+    )  # events that met waits in transactions that were halfway: tenants by key
 
 
 class World(Protocol):
@@ -137,6 +141,7 @@ class TurnResult:
     remembered: Sequence[Remembered] = ()
     discarded: Sequence[int] = ()
     limits: LimitChanges | None = None
+    met: Mapping[bytes, str] = field(default_factory=dict)  # of a batch that is halfway: what is seen once its row is done
 
 
 class Freed(NamedTuple):
@@ -217,6 +222,7 @@ class Pending:
     by_id: dict[bytes, int] = field(default_factory=dict)  # of executions that began in this turn
     seen: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     seen_now: dict[bytes, int] = field(default_factory=dict)  # the row at which the event had its effect
+    met: dict[bytes, str] = field(default_factory=dict)  # events that will be seen once their row is done
     timers: Changes = field(default_factory=Changes)
     deadlines: Changes = field(default_factory=Changes)
     waits: Changes = field(default_factory=Changes)

@@ -32,7 +32,7 @@ def remember(pending: Pending) -> list[Remembered]:
 
 def _kept(pending: Pending, arrived: Arrived) -> Iterator[Remembered]:
     batch = pending.batch
-    for at, row in enumerate(arrived.rows):
+    for at, row in enumerate(() if batch.halfway else arrived.rows):
         wanted = [key for key in arrived.keys[at] if key in arrived.look_back] if batch.start <= row < batch.end else ()
         if wanted and is_new(pending, arrived.events[at], row):
             event = pack_event(arrived.event(at))

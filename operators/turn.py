@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from heapq import heapify, heappop
 from typing import Final
 
+from operators.book import expect
 from operators.carry import fire_timer, give, meet_wait, start_candidate, start_watch
 from operators.emit import Emission, emit
 from operators.incoming import STARTS
 from operators.live import changed_row, new_row
-from operators.pending import Batch, Pending, Reads, TurnResult
+from operators.pending import Batch, Pending, Reads, TurnResult, see
 from operators.recall import is_new, remember
 from operators.times import Until
 from schemas.errors import BrokenInvariant
@@ -31,6 +32,7 @@ def begin(batch: Batch, reads: Reads) -> Pending:
     pending = Pending(batch, reads, Emission(batch.namespace, dead=list(batch.dead)), batch.next_row)
     pending.due = list(reads.due)
     pending.passing = list(reads.deadlines)
+    pending.reach = pending.floor = batch.start
     _plan(pending)
     for candidate in batch.candidates:
         if pending.agenda or pending.due or pending.passing:
@@ -69,6 +71,7 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
         remembered=remember(pending),
         limits=pending.admission.changes() if pending.admission.used else None,
         discarded=[live.row for live in touched if live.status == "discarded" and not live.is_new],
+        met=pending.met,
     )
 
 
@@ -77,13 +80,13 @@ def _plan(pending: Pending) -> None:
     agenda = pending.agenda
     for number, one in enumerate(pending.batch.inputs):
         agenda.append((one.row, BEFORE, 0, 0, 0, number, one))
-    number = len(agenda)
-    for wait in pending.reads.waits:
-        for row, arrived, at in pending.batch.arrivals.between(wait.key, pending.batch.start, pending.batch.end):
-            agenda.append((row, AT, not wait.retract, wait.execution, wait.token, number, (wait, arrived, at)))
-            number += 1
     heapify(agenda)
-    pending.number = number
+    pending.number = len(agenda)
+    for wait in pending.reads.waits:
+        expect(pending, wait, pending.batch.start)
+    for key, tenant in () if pending.batch.halfway else pending.batch.met.items():
+        see(pending, key, tenant, pending.batch.start)
+    pending.met.update(pending.batch.met if pending.batch.halfway else {})
 
 
 def _go_on(pending: Pending, row: int, until: Until) -> None:

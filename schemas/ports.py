@@ -149,6 +149,9 @@ class Wait(NamedTuple):
     retract: bool = False
 
 
+MetPlace = tuple[int, int, int]  # of a wait among those that one event meets, in order: (not retract, execution, token)
+
+
 class Remembered(NamedTuple):
     """An event that a wait opened later may look back to: `at_us` is the clock at its row, `order` its place among such rows."""
 
@@ -329,8 +332,12 @@ class StateStore(Protocol):
         """Tell when the next deadline passes."""
         ...
 
-    def waiting(self, keys: Collection[int]) -> list[Wait]:
-        """Give the waits found by any of the keys, sorted."""
+    def waiting(self, keys: Collection[int], most: int | None = None) -> list[Wait]:
+        """Give the waits found by any of the keys, sorted; no more are read than `most`."""
+        ...
+
+    def waiting_behind(self, keys: Collection[int], place: MetPlace, most: int) -> list[Wait]:
+        """Give the first `most` waits of the keys of one event behind a place, in the order in which they are met."""
         ...
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, StoredExecution]:

@@ -15,11 +15,13 @@ from flows.engine.careful import Careful
 from flows.engine.inputs import named_by
 from flows.engine.intake import Intake
 from flows.engine.join import join_turn, match_turn
+from flows.engine.masses import Meetings
+from flows.engine.mistyped import mistyped_appends
+from flows.engine.part import Part
 from flows.engine.restore import restore_catalogue, restore_seen, restore_shapes
 from flows.engine.segments import DecodeSettings, decode_turn
 from flows.engine.sharing import Known, Open, Sharing
-from flows.engine.slices import Part, event_times, parts, wall_times
-from flows.engine.mistyped import mistyped_appends
+from flows.engine.slices import event_times, parts, wall_times
 from flows.engine.triggers import UNCHANGED, TriggerChanges, Triggers, late_appends
 from flows.engine.work import DecodedWork, Done, JoinedWork, MatchedWork, Taken
 from flows.engine.world import EngineWorld
@@ -37,6 +39,9 @@ from schemas.registry import Registry
 from schemas.topics import PARTITIONS
 
 MANY_STARTS: Final = 2_048
+Around = tuple[
+    JoinedWork, Arrivals, Mapping[bytes, str]
+]  # the turn of a part: its events, and those that met waits in slices so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +222,11 @@ class Engine:
         self._refused = []
         arrivals = Arrivals(work.arrived)
         started = actions = 0
-        for part in parts(work, self._store, self._times(work)):
-            result = self._run(part, work, arrivals, dead if part.last else ())
+        meetings = Meetings(arrivals, self._store, self._seen.among)
+        met: Mapping[bytes, str] = {}
+        for part in parts(work, self._store, self._times(work), meetings):
+            result = self._run(part, (work, arrivals, met), dead if part.last else ())
+            met = result.met
             started, actions = started + len(result.starts), actions + result.actions
             if part.last:
                 partitions = self._settings.partitions
@@ -246,7 +254,8 @@ class Engine:
         now_us = self._clock_at(work.decoded.now_us)
         return event_times(work, now_us) if self._settings.clock == "events" else wall_times(work, self._store, now_us)
 
-    def _run(self, part: Part, work: JoinedWork, arrivals: Arrivals, dead: Sequence[DeadLetter]) -> TurnResult:
+    def _run(self, part: Part, around: Around, dead: Sequence[DeadLetter]) -> TurnResult:
+        work, arrivals, met = around
         batch = Batch(
             part.times,
             self._next_row,
@@ -258,12 +267,14 @@ class Engine:
             start=part.start,
             end=part.end,
             first_row=self._turn << 24,
+            halfway=part.halfway,
+            met=met,
         )
-        return resume(begin(batch, self._reads(part, work.arrived, arrivals)))
+        return resume(begin(batch, self._reads(part, work.arrived)))
 
-    def _reads(self, part: Part, arrived: Sequence[Arrived], arrivals: Arrivals) -> Reads:
+    def _reads(self, part: Part, arrived: Sequence[Arrived]) -> Reads:
         """Read what the store knows of a part, all at once."""
-        waits = self._store.waiting(arrivals.keys()) if arrived else []
+        waits = part.waits
         named = self._store.find(sorted({identity for one in part.inputs if (identity := named_by(one)) is not None}))
         wanted = {timer.execution for timer in (*part.due, *part.passing)} | {wait.execution for wait in waits}
         executions = self._store.load(sorted(wanted)) if wanted else {}

@@ -7,14 +7,16 @@ Law: the parts one after the other do what the turn would do as a whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from flows.engine.masses import Meetings
+from flows.engine.part import Part, behind
 from flows.engine.progress import bounds
 from flows.engine.work import JoinedWork
-from operators.incoming import Candidate, Input
+from operators.incoming import Candidate
 from operators.times import END_OF_TIME, Times
 from schemas.ports import StateStore, Timer
 
@@ -22,34 +24,32 @@ DUE_MAX: Final = 20_000  # timers or deadlines fired in one transaction
 BEHIND: Final = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one transaction works on: rows from `start` up to `end`, and what falls due around them."""
-
-    times: Times
-    start: int
-    end: int
-    candidates: Sequence[Candidate]
-    inputs: Sequence[Input]
-    due: Sequence[Timer]
-    passing: Sequence[Timer]
-    last: bool = False
-
-
-def parts(work: JoinedWork, store: StateStore, times: Times) -> Iterator[Part]:
+def parts(work: JoinedWork, store: StateStore, times: Times, meetings: Meetings) -> Iterator[Part]:
     """Give the parts of a turn; each must be committed before the next is taken."""
     rest = Part(times, 0, BEHIND, work.candidates, work.decoded.inputs, (), (), last=True)
     while True:
-        due = store.due(times.now_us, DUE_MAX)
-        passing = store.deadlines(times.past_us, DUE_MAX)
-        if len(due) < DUE_MAX and len(passing) < DUE_MAX:
-            yield replace(rest, due=due, passing=passing)
+        part, after = _next(rest, store)
+        waits = meetings.waits(part)
+        if waits is None:
+            for piece in meetings.cut(part):
+                yield piece
+                last = piece
+            rest = behind(rest, last.end, last.times, last.given)
+            continue
+        yield replace(part, waits=waits)
+        if part.last:
             return
-        cut = _cut_events if times.kind == "events" else _cut_wall
-        first, rest = cut(rest, due, passing)
-        yield first
-        if first.last:
-            return
+        rest = after
+
+
+def _next(rest: Part, store: StateStore) -> tuple[Part, Part]:
+    """Give what goes into one transaction by what falls due, and the rest."""
+    times = rest.times
+    due = store.due(times.now_us, DUE_MAX)
+    passing = store.deadlines(times.past_us, DUE_MAX)
+    if len(due) < DUE_MAX and len(passing) < DUE_MAX:
+        return replace(rest, due=due, passing=passing), rest
+    return (_cut_events if times.kind == "events" else _cut_wall)(rest, due, passing)
 
 
 def wall_times(work: JoinedWork, store: StateStore, now_us: int) -> Times:

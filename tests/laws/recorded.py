@@ -17,7 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from flows.engine import slices
+from flows.engine import masses, slices
 from flows.engine.engine import Engine, EngineSettings
 from flows.engine.work import JoinedWork, Taken
 from flows.roles.engine import build_engine
@@ -269,16 +269,18 @@ class Recorded:
 
 
 @contextmanager
-def recorded(settings: EngineSettings, seed: int, due_most: int) -> Iterator[Recorded]:
-    """Make an engine in a fresh home."""
+def recorded(settings: EngineSettings, seed: int, due_most: int, meet_most: int = 20_000) -> Iterator[Recorded]:
+    """Make an engine in a fresh home; it fires and meets no more than so much in a transaction."""
     home = Path(tempfile.mkdtemp(prefix="recorded-", dir=MEMORY if MEMORY.is_dir() else None))
     usual, slices.DUE_MAX = slices.DUE_MAX, due_most  # type: ignore[misc]
+    usual_meet, masses.MEET_MAX = masses.MEET_MAX, meet_most  # type: ignore[misc]
     made = Recorded(home, settings, Desk(seed))
     try:
         made.open()
         yield made
     finally:
         slices.DUE_MAX = usual  # type: ignore[misc]
+        masses.MEET_MAX = usual_meet  # type: ignore[misc]
         made.close()
         shutil.rmtree(home)
 

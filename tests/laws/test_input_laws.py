@@ -114,13 +114,14 @@ def run(one: Recorded, sent: Sequence[tuple[str, bytes]], cuts: Sequence[int], d
     cuts=st.lists(st.integers(1, 12), min_size=1, max_size=6),
     turn_rows=st.sampled_from([3, 7, 8192]),
     due_most=st.sampled_from([1, 3, 20_000]),
+    meet_most=st.sampled_from([1, 2, 20_000]),
     deaths=st.lists(st.integers(0, 40), max_size=4),
 )
 def test_any_cut_and_any_death_give_what_the_reference_gives_for_the_same_order(
-    seed: int, cuts: list[int], turn_rows: int, due_most: int, deaths: list[int]
+    seed: int, cuts: list[int], turn_rows: int, due_most: int, meet_most: int, deaths: list[int]
 ) -> None:
     sent = story(Random(seed), 60)
-    with recorded(EngineSettings("events", turn_rows, partitions=PARTITIONS), seed, due_most) as one:
+    with recorded(EngineSettings("events", turn_rows, partitions=PARTITIONS), seed, due_most, meet_most) as one:
         one.desk.programs = {flow.version: flow.program for flow in definitions().flows}
         run(one, sent, cuts, deaths)
         local = replayed(one.order)
