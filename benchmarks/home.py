@@ -104,6 +104,11 @@ class Home:
         self._log.append(appends, self._clock.now_us())
         return time.monotonic()
 
+    def append_records(self, appends: Sequence[Append]) -> None:
+        """Append records of other topics, such as decisions, in one transaction."""
+        assert self._log is not None
+        self._log.append(appends, self._clock.now_us())
+
     def send(self, ingress: Ingress, frames: Frames) -> None:
         """Append through a connection, in one transaction."""
         ingress.append([Item(workload.TOPIC, records, None, partition) for partition, records in _by_partition(frames)])

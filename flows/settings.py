@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     port: int = Field(0, ge=0, le=65_535, description="where the server speaks HTTP on 127.0.0.1; 0: the last one, or a free one")
     crashes_a_minute: int = Field(5, ge=1, description="crashes of one role within a minute that stop `up`")
     retention_days: int = Field(7, ge=1, le=36_500, description="days that topics keep what every role has read")
+    ended_days: int = Field(
+        30, ge=3, le=36_500, description="days that the engine knows what has ended, to drop its causes where they come again"
+    )
     tenant_weights: dict[str, int] = Field(
         {}, description="shares of tenants that ask for more than theirs; 1 where nothing is said"
     )

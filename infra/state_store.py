@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from infra import (
+    ended,
     executions,
     file_meta,
     held_back,
@@ -27,6 +28,7 @@ from infra import (
     waits,
     windows,
 )
+from infra.ended import EndedSweep
 from infra.file_meta import FORMATS, Layout
 from infra.limits import StoredLimits
 from infra.lock import FileLock
@@ -52,8 +54,9 @@ LAYOUT: Final = Layout("engine", FORMATS["engine"])
 
 _TABLES: Final = (
     "create table engine(one integer primary key check (one = 1), generation integer not null, epoch integer not null, "
-    "turn integer not null, now_us integer not null, next_row integer not null, open_actions integer not null)",
-    "insert into engine values (1, 0, 0, 0, 0, 1, 0)",
+    "turn integer not null, now_us integer not null, next_row integer not null, open_actions integer not null, "
+    "live integer not null)",
+    "insert into engine values (1, 0, 0, 0, 0, 1, 0, 0)",
     "create table programs(version text primary key, program blob not null) without rowid",
 )
 
@@ -67,10 +70,14 @@ class SqliteStateStore:
         *,
         generation: int = 0,
         window: SeenWindow | None = None,
+        ended_days: int | None = None,
         vfs: str | None = None,
         incarnation: str | None = None,
     ) -> None:
-        """Open the store or make it. Raises HomeLocked, StorageFailed, StateTooNew; Fatal for another generation."""
+        """Open the store or make it; ended executions stay `ended_days`, or for ever.
+
+        Raises HomeLocked, StorageFailed, StateTooNew; Fatal for another generation.
+        """
         self.path = path
         self._broken: BaseException | None = None
         self._lock = FileLock(path)
@@ -84,6 +91,7 @@ class SqliteStateStore:
             self._generation = generation
             self._epoch = _raise_epoch(self._connection, generation)
             self._purge = SeenPurge(self._connection, window or SeenWindow())
+            self._sweep = EndedSweep(self._connection, ended_days)
         except BaseException:
             self.close()
             raise
@@ -104,11 +112,11 @@ class SqliteStateStore:
     def meta(self) -> StoreMeta:
         """Tell where the last commit left off."""
         with self._using():
-            query = "select turn, now_us, next_row, open_actions from engine"
-            turn, now_us, next_row, open_actions = value(self._connection, query)
+            query = "select turn, now_us, next_row, open_actions, live from engine"
+            turn, now_us, next_row, open_actions, live = value(self._connection, query)
             read = positions.read(self._connection)
             sources = positions.read_sources(self._connection)
-        return StoreMeta(turn, now_us, next_row, open_actions, read, self._incarnation, self._epoch, sources)
+        return StoreMeta(turn, now_us, next_row, open_actions, read, self._incarnation, self._epoch, sources, live)
 
     def existing(self, ids: Sequence[bytes]) -> set[bytes]:
         """Give those of the execution ids that the store knows, ended ones too."""
@@ -214,6 +222,9 @@ class SqliteStateStore:
         connection.executemany("insert into programs values (?, ?) on conflict do nothing", turn.programs)
         executions.write(connection, turn.starts, turn.changes)
         executions.discard(connection, turn.discarded)
+        wall_us = turn.now_us if turn.wall_us is None else turn.wall_us
+        self._sweep.end(turn.changes)
+        self._sweep.run(turn.starts, wall_us)
         self._timers.write(turn.timers_gone, turn.timers_set, turn.now_us)
         self._deadlines.write(turn.deadlines_gone, turn.deadlines_set, turn.now_us)
         waits.write(connection, turn.waits_gone, turn.waits_set)
@@ -228,15 +239,15 @@ class SqliteStateStore:
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
         self._purge.run(turn.now_us, turn.seen)
         positions.write(connection, turn.positions, turn.sources)
-        log_tables.append(connection, turn.emitted, turn.now_us if turn.wall_us is None else turn.wall_us)
+        log_tables.append(connection, turn.emitted, wall_us)
 
     def _stand_at(self, turn: TurnCommit) -> None:
         """Check the fence and move the engine's row, in one statement and before all others."""
         last_row = max((start.row for start in turn.starts), default=-1)
         self._connection.execute(
-            "update engine set turn = ?1, now_us = ?2, next_row = max(next_row, ?3 + 1), open_actions = open_actions + ?4 "
-            "where generation = ?5 and epoch = ?6 and turn < ?1 and now_us <= ?2",
-            (turn.turn, turn.now_us, last_row, turn.open_actions, self._generation, self._epoch),
+            "update engine set turn = ?1, now_us = ?2, next_row = max(next_row, ?3 + 1), open_actions = open_actions + ?4, "
+            "live = live + ?7 where generation = ?5 and epoch = ?6 and turn < ?1 and now_us <= ?2",
+            (turn.turn, turn.now_us, last_row, turn.open_actions, self._generation, self._epoch, turn.lives),
         )
         if self._connection.changes() != 1:
             raise self._fenced(turn)
@@ -269,6 +280,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
                 connection.execute(statement)
             for part in (
                 executions,
+                ended,
                 timers,
                 waits,
                 remembered,

@@ -278,6 +278,12 @@ class TurnCommit:
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
 
+    @property
+    def lives(self) -> int:
+        """Tell how many more (or fewer) executions live, watches among them."""
+        born = sum(start.state is not None for start in self.starts)
+        return born - sum(change.state is None for change in self.changes) - len(self.discarded)
+
 
 @dataclass(frozen=True, slots=True)
 class StoreMeta:
@@ -291,6 +297,7 @@ class StoreMeta:
     incarnation: str
     epoch: int
     sources: Mapping[str, str] = field(default_factory=dict)  # incarnation of each file that the positions belong to
+    live: int = 0  # executions that live, watches among them
 
 
 class StateStore(Protocol):

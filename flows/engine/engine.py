@@ -32,7 +32,7 @@ from operators.seen import MARGIN_US, SeenKeys
 from operators.times import END_OF_TIME, Times
 from operators.turn import begin, resume
 from schemas.errors import BadRecord, BrokenInvariant
-from schemas.ids import LIVE, execution_id
+from schemas.ids import LIVE
 from schemas.ports import Chunk, Clock, LogReader, Slot, StateStore, TurnCommit
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
@@ -101,10 +101,10 @@ class Engine:
         self._started = 0  # executions, in the last turn
         self._taken_us: int | None = None  # when the oldest record of the turn in flight was appended
         self.lag_us = 0  # from its append to the last commit; 0 where the last turn read nothing
-        self.live = 0  # executions that live now, less those that lived at the start
         meta = ports.store.meta()
         self._turn, self._now_us, self._next_row = meta.turn, meta.now_us, meta.next_row
         self._open_actions = meta.open_actions
+        self.live = meta.live  # executions that live now, watches among them
         self._positions = dict(meta.positions)
         self.counts = Counts()
         self.between: Callable[[], bool] = lambda: True  # asked between the transactions of one turn whether to go on
@@ -303,41 +303,40 @@ class Engine:
         fresh = sorted(result.versions - self._pinned)
         programs = [(version, self._world.packed(version)) for version in fresh]
         longest_us = self._deployed.shapes.longest_us
-        self._store.commit(
-            TurnCommit(
-                turn=self._turn + 1,
-                now_us=now_us,
-                positions=positions,
-                starts=result.starts,
-                changes=result.changes,
-                discarded=result.discarded,
-                limits=result.limits,
-                held_back=self._sharing.places(),
-                timers_set=result.timers_set,
-                timers_gone=result.timers_gone,
-                deadlines_set=result.deadlines_set,
-                deadlines_gone=result.deadlines_gone,
-                waits_set=result.waits_set,
-                waits_gone=result.waits_gone,
-                windows=changes.windows,
-                schedules=changes.schedules,
-                schedules_gone=changes.schedules_gone,
-                remembered=result.remembered,
-                remember_since_us=now_us - longest_us if longest_us else 0,
-                seen=result.seen,
-                programs=programs,
-                emitted=result.emitted,
-                open_actions=opened,
-                wall_us=self._wall.now_us(),
-                sources=self._intake.incarnations(),
-            )
+        commit = TurnCommit(
+            turn=self._turn + 1,
+            now_us=now_us,
+            positions=positions,
+            starts=result.starts,
+            changes=result.changes,
+            discarded=result.discarded,
+            limits=result.limits,
+            held_back=self._sharing.places(),
+            timers_set=result.timers_set,
+            timers_gone=result.timers_gone,
+            deadlines_set=result.deadlines_set,
+            deadlines_gone=result.deadlines_gone,
+            waits_set=result.waits_set,
+            waits_gone=result.waits_gone,
+            windows=changes.windows,
+            schedules=changes.schedules,
+            schedules_gone=changes.schedules_gone,
+            remembered=result.remembered,
+            remember_since_us=now_us - longest_us if longest_us else 0,
+            seen=result.seen,
+            programs=programs,
+            emitted=result.emitted,
+            open_actions=opened,
+            wall_us=self._wall.now_us(),
+            sources=self._intake.incarnations(),
         )
+        self._store.commit(commit)
         self._pinned.update(fresh)
         self._turn += 1
         self._now_us = now_us
         self._next_row = max((start.row + 1 for start in result.starts), default=self._next_row)
         self._open_actions += opened
-        self.live += sum(one.state is not None for one in result.starts) - sum(one.state is None for one in result.changes)
+        self.live += commit.lives
         self._positions.update(positions)
         self._seen.add(result.keys, now_us)
         self._sharing.committed()
@@ -347,9 +346,8 @@ class Engine:
         """Ask the store for executions of events so old that their keys may have left the window, and of those known already."""
         since_us = self._seen.complete_since_us
         asked_us = since_us + MARGIN_US if since_us else 0
-        old = [one for one in candidates if one.known or one.cause.time_us <= asked_us]
-        namespace = self._settings.namespace
-        ids = [execution_id(namespace, one.tenant, one.runnable.program.flow, one.key, one.cause.time_us) for one in old]
+        old = [one for one in candidates if one.known or one.shadow or one.cause.time_us <= asked_us]
+        ids = [one.identity(self._settings.namespace) for one in old]
         return self._store.existing(ids) if ids else set()
 
     # --- time

@@ -17,7 +17,6 @@ from flows.roles.retention import Retention
 from flows.run_bytewax import run as run_dataflow
 from flows.settings import load_settings
 from infra.clock import SystemClock
-from infra.executions import count_by_status
 from infra.file_reader import FileReader
 from infra.seen import SeenWindow
 from infra.state_store import SqliteStateStore
@@ -27,15 +26,15 @@ from schemas.ports import Clock, Slot
 from schemas.topics import CONTROL, INGRESS_FILE, RESULTS, dispatcher_file, engine_file, is_events, is_said_to_engine
 
 ENGINE: Final = 0
-LIVE: Final = ("running", "waiting", "closing")
 NOT_A_ROWS_FAULT: Final = (FileReplaced, HomeLocked, StateTooNew, StorageFailed)
 CAREFUL_FILE: Final = "engine-0.starts"
 TURNS_A_COLLECTION: Final = 64
 
 
-def open_store(home: Path, vfs: str | None = None) -> SqliteStateStore:
-    """Open the engine's file, which takes its lock."""
-    return SqliteStateStore(home / engine_file(ENGINE), window=SeenWindow(WINDOW_US + MARGIN_US), vfs=vfs)
+def open_store(home: Path, vfs: str | None = None, ended_days: int | None = None) -> SqliteStateStore:
+    """Open the engine's file, which takes its lock; ended executions stay in it `ended_days`, or for ever."""
+    window = SeenWindow(WINDOW_US + MARGIN_US)
+    return SqliteStateStore(home / engine_file(ENGINE), window=window, ended_days=ended_days, vfs=vfs)
 
 
 def build_engine(
@@ -82,52 +81,44 @@ def run(options: RoleOptions) -> None:
     settings = EngineSettings(
         options.clock, partitions=partitions, default_tenant=options.default_tenant, weights=said.tenant_weights
     )
-    store = open_store(options.home)
+    store = open_store(options.home, ended_days=said.ended_days)
     engine = build_engine(options.home, settings, store=store)
     days = said.retention_days
     retention = Retention(options.home, engine_file(ENGINE), store.drop_before, days, SystemClock())
-    lived = _count_live(options.home / engine_file(ENGINE))
     gc.collect()
     gc.freeze()  # what was loaded lives as long as the process: leave it out of every later collection
     gc.disable()  # a turn makes tens of thousands of records and hardly a cycle: collected every so many turns instead
-    engine.between = lambda: _between(engine, process, lived)
+    engine.between = lambda: _between(engine, process)
     try:
         with suppress(Stopped):
-            run_dataflow(
-                engine, lambda: _more(engine, process, retention, lived), lambda done: _tell(engine, process, done, lived)
-            )
+            run_dataflow(engine, lambda: _more(engine, process, retention), lambda done: _tell(engine, process, done))
     except NOT_A_ROWS_FAULT:
         engine.close()
         raise
     engine.close()  # not behind other errors: to leave in order would hide a death from the careful mode
 
 
-def _more(engine: Engine, process: RoleProcess, retention: Retention, lived: int) -> bool:
-    _report(engine, process, lived)
+def _more(engine: Engine, process: RoleProcess, retention: Retention) -> bool:
+    _report(engine, process)
     retention.tick()
     return not process.stopping
 
 
-def _between(engine: Engine, process: RoleProcess, lived: int) -> bool:
-    _report(engine, process, lived)
+def _between(engine: Engine, process: RoleProcess) -> bool:
+    _report(engine, process)
     return not process.stopping
 
 
-def _tell(engine: Engine, process: RoleProcess, done: Done, lived: int) -> None:
+def _tell(engine: Engine, process: RoleProcess, done: Done) -> None:
     if done.turn % TURNS_A_COLLECTION == 0:
         gc.collect(1)  # what has come since; all of it would stop a turn for a third of a second
-    _report(engine, process, lived, at_once=done.dead > 0)
+    _report(engine, process, at_once=done.dead > 0)
 
 
-def _count_live(file: Path) -> int:
-    counts = count_by_status(file)
-    return sum(counts.get(status, 0) for status in LIVE)
-
-
-def _report(engine: Engine, process: RoleProcess, lived: int, *, at_once: bool = False) -> None:
+def _report(engine: Engine, process: RoleProcess, *, at_once: bool = False) -> None:
     held = engine.held
     idle = engine.idle() and not held
-    now = {"waiting": lived + engine.live, "open_actions": engine.open_actions, "now_us": engine.now_us, "held": int(held)}
+    now = {"waiting": engine.live, "open_actions": engine.open_actions, "now_us": engine.now_us, "held": int(held)}
     lag_us = 0 if idle else engine.lag_us
     counts = {**engine.counts._asdict(), **now}
     process.report(idle=idle, read=engine.read(), counts=counts, lag_us=lag_us, at_once=at_once)

@@ -23,6 +23,7 @@ KEYS = {
     "fairness": ("quiet_p99_ratio", "alone_p99_ms"),
     "steps": ("executions_per_s", "times_dbos"),
     "schedules": ("error_p99_ms", "preview_ms"),
+    "live": ("rss_mb", "restart_s", "last_to_first", "last_to_first_cpu", "disk_mb"),
     "windows": ("events_per_s", "engine_events_per_s", "times_bytewax_windows"),
 }
 COMMON = ("bench", "workload", "versions", "commit", "p50_ms", "p99_ms", "peak_mb", "spread", "yardsticks")

@@ -110,7 +110,7 @@ def test_a_file_of_a_format_before_the_first_release_says_what_to_do(tmp_path: P
     connection = open_writer(tmp_path / "engine-0.db")
     connection.execute("update meta set value = '1' where key = 'format'")
     connection.close()
-    with pytest.raises(StorageFailed, match=r"written in format 1, .* reads from 2 on; start in a fresh home"):
+    with pytest.raises(StorageFailed, match=r"written in format 1, .* reads from 3 on; start in a fresh home"):
         SqliteStateStore(tmp_path / "engine-0.db")
 
 
@@ -162,9 +162,9 @@ def test_a_turn_that_breaks_a_key_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_the_state_of_a_newer_version_is_refused_with_both_versions(tmp_path: Path) -> None:
     SqliteStateStore(tmp_path / "engine-0.db").close()
     connection = open_writer(tmp_path / "engine-0.db")
-    connection.execute("update meta set value = '3' where key = 'format'")
+    connection.execute("update meta set value = '4' where key = 'format'")
     connection.close()
-    with pytest.raises(StateTooNew, match="written in format 3, this version of Millrace reads up to 2"):
+    with pytest.raises(StateTooNew, match="written in format 4, this version of Millrace reads up to 3"):
         SqliteStateStore(tmp_path / "engine-0.db")
 
 
