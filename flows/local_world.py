@@ -127,7 +127,7 @@ class LocalWorld:
         one.take(advanced, now_us)
         self.commands.extend(said.action() for said in advanced.commands if said.body.hops <= HOPS_MAX)
         self.events.extend((one.tenant, event) for event in advanced.events if event.hops <= HOPS_MAX)
-        self.cancels.extend(unwanted.action for unwanted in advanced.cancels)
+        self.cancels.extend(unwanted.action for unwanted in advanced.cancels if not unwanted.hurry)
         self._next.extend(partial(self._call, one, called) for called in advanced.calls)
         self._next.extend(partial(self._abandon, one, gone.step, gone.occurrence) for gone in advanced.abandoned)
         if advanced.ended is not None:

@@ -84,7 +84,7 @@ class DispatchFile:
             self._finish(change.done)
             self._arrive(change.arrived)
             for withdrawal in change.withdrawn:
-                self._withdraw(withdrawal, change.now_us)
+                (self._hurry if withdrawal.hurry else self._withdraw)(withdrawal, change.now_us)
             if change.emitted:
                 log_tables.append(self._connection, change.emitted, change.now_us)
             return self._take(change.taking) if change.taking else []
@@ -147,6 +147,13 @@ class DispatchFile:
                 (row,),
             ):
                 self._groups.woken(*woken)
+
+    def _hurry(self, withdrawal: Withdrawal, now_us: int) -> None:
+        """Let a command that waits for its next attempt have it now; a batch has its own time, and others go on as they do."""
+        self._connection.execute(
+            f"update actions set due_us = ?3 where lane = ?1 and id = ?2 and stage = {Stage.WAITS.value} and due_us > ?3",
+            (withdrawal.execution, withdrawal.id, now_us),
+        )
 
     def _is_unsent(self, batch: int) -> bool:
         """Tell whether surely nothing of a batch was sent, and nothing is on its way."""

@@ -65,7 +65,10 @@ def _book_said(pending: Pending, live: Live, advanced: Advanced, now_us: int) ->
         _book_events(pending, live, advanced.events, now_us)
     for unwanted in advanced.cancels:
         connector = pending.reads.world.connector(live.tenant, unwanted.type)
-        cancel = Cancel(action=unwanted.action, execution=live.id.hex(), tenant=live.tenant, connector=connector, at=now_us)
+        execution, hurry = live.id.hex(), unwanted.hurry
+        cancel = Cancel(
+            action=unwanted.action, execution=execution, tenant=live.tenant, connector=connector, at=now_us, hurry=hurry
+        )
         pending.said.cancels.append((live.shard, cancel))
     if advanced.calls:
         pending.queue.extend(ChildStart(live, called, now_us) for called in advanced.calls)

@@ -1,4 +1,8 @@
-"""What an operator may do to one execution: cancel it, skip a step, retry a compensation, say what became of a command."""
+"""What an operator may do to one execution: cancel it, skip or retry a step, say what became of a command.
+
+A step that failed for good has led the execution on, to its handler or into the closing: nothing brings it back, but another
+execution may be forked from there. Tried again is what still waits: a command between two attempts, a compensation that failed.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from operators.frames import drop, withdraw
 from operators.onward import carry, go
 from operators.run import Advanced, Run, StepFailed, advanced, after
 from operators.undo import issue_undo
+from schemas.effects import Unwanted
+from schemas.ids import action_id
 from schemas.program import Act, ForEach
 from schemas.records import OperatorCommand
 
@@ -47,9 +53,9 @@ def _skip(run: Run, order: OperatorCommand) -> str:
         closing.current, closing.stuck = None, False
         return ""
     parked = _waiting(run, order)
-    if parked is None:
-        return "that step does not wait"
-    run.note("skipped", order.step, "", {"by": order.by})
+    if isinstance(parked, str):
+        return parked
+    run.note("skipped", run.runnable.program.steps[parked.step].name, "", {"by": order.by})
     run.switch(parked.token, parked.frame)
     _drop(run, parked)
     go(run, after(run.runnable.program, parked.step))
@@ -65,24 +71,44 @@ def _drop(run: Run, parked: Parked) -> None:
         run.more().sent[-1] = withdraw(run, run.more().sent[-1])
 
 
-def _waiting(run: Run, order: OperatorCommand) -> Parked | None:
-    """Find the token that waits at a step; of several that of the pass that is named."""
+def _waiting(run: Run, order: OperatorCommand) -> Parked | str:
+    """Find the token that waits at a step, or the only one that waits; of several passes the one named. Else say why not."""
     steps = run.runnable.program.steps
     waits = [one for one in run.parked.values() if one.kind != "notice" and not isinstance(steps[one.step], ForEach)]
-    found = [one for one in waits if steps[one.step].name == order.step]
-    exact = [one for one in found if one.about == order.occurrence]
-    return next(iter(exact or found), None)
+    found = [one for one in waits if order.step in ("", steps[one.step].name)]
+    names = ", ".join(dict.fromkeys(steps[one.step].name for one in waits)) or "nothing"
+    if not found:
+        return f"that step does not wait; {names} does"
+    if not order.step and len(found) > 1:
+        return f"several steps wait: say which, {names}"
+    return next((one for one in found if one.about == order.occurrence), found[0])
 
 
 def _retry(run: Run, order: OperatorCommand) -> str:
     closing = run.rest.closing if run.rest is not None else None
-    if closing is None or closing.current is None or not closing.stuck:
-        return "nothing has failed that can be tried again"
+    if closing is None:
+        return _try_now(run, order)
+    if closing.current is None or not closing.stuck:
+        failed = closing.step or "the execution"
+        return f"it is closing, and {failed} is not tried again in it; fork it when it has ended: millrace executions fork"
     name = run.runnable.program.steps[closing.current.step].name
     run.note("retried", name, "compensation", {"by": order.by})
     closing.attempt += 1
     closing.stuck = False
     issue_undo(run, closing)
+    return ""
+
+
+def _try_now(run: Run, order: OperatorCommand) -> str:
+    """Let a command that waits for its next attempt have it now."""
+    parked = _waiting(run, order)
+    if isinstance(parked, str):
+        return parked
+    step = run.runnable.program.steps[parked.step]
+    if not isinstance(step, Act) or parked.about is None:
+        return f"'{step.name}' waits, and is not tried: skip it to go on without it"
+    run.note("retried", step.name, "action", {"by": order.by})
+    run.cancels = (*run.cancels, Unwanted(action_id(run.id, step.name, parked.about).hex(), step.action, hurry=True))
     return ""
 
 
@@ -95,7 +121,7 @@ def _resume(run: Run, order: OperatorCommand) -> str:
     sent = _unknown(run, order)
     if sent is None:
         return "no outcome of that step is unknown"
-    run.note("resumed", order.step, "", {"by": order.by, "outcome": order.outcome})
+    run.note("resumed", run.runnable.program.steps[sent.step].name, "", {"by": order.by, "outcome": order.outcome})
     settle(run, sent, {} if order.outcome == "done" else None)
     return ""
 
@@ -115,9 +141,11 @@ def _resume_undo(run: Run, order: OperatorCommand) -> str:
 
 
 def _unknown(run: Run, order: OperatorCommand) -> Sent | None:
-    steps = run.runnable.program.steps
-    sents = run.rest.sent if run.rest is not None else []
-    found = [one for one in sents if one.unknown and steps[one.step].name == order.step]
+    """Find a command that nobody knows the end of; in a closing also one whose outcome is awaited, for it may never come."""
+    rest, steps = run.more(), run.runnable.program.steps
+    unknown = [one for one in rest.sent if one.unknown]
+    asked = unknown if rest.closing is None else [*unknown, *(one for one in rest.sent if not one.unknown)]
+    found = [one for one in asked if steps[one.step].name == order.step] if order.step else unknown[: len(unknown) == 1]
     exact = [one for one in found if one.occurrence == order.occurrence]
     return next(iter(exact or found), None)
 

@@ -87,10 +87,11 @@ class Places(NamedTuple):
 
 
 class Withdrawal(NamedTuple):
-    """A command that shall not be carried out any more, if it still can be stopped."""
+    """A command that shall not be carried out any more, if it still can be stopped; `hurry`: one to be tried now."""
 
     id: str
     execution: str
+    hurry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

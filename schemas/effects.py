@@ -66,10 +66,11 @@ class Called(msgspec.Struct, frozen=True):
 
 
 class Unwanted(msgspec.Struct, frozen=True):
-    """A command whose outcome is still open and that need not be carried out any more."""
+    """A command whose outcome is still open and that need not be carried out any more; `hurry`: that is to be tried now."""
 
     action: str  # its id
     type: str
+    hurry: bool = False
 
 
 class Abandoned(msgspec.Struct, frozen=True):

@@ -103,7 +103,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     """An engine's wish on the topic `cancels`: do not carry a command out, if that is still possible.
 
     The dispatcher answers with the command's one final result: cancelled where nothing was sent, unknown where an attempt may
-    have been carried out, else what came of it.
+    have been carried out, else what came of it. With `hurry` the contrary: what waits for its next attempt is to have it now.
     """
 
     v: int = 1
@@ -112,6 +112,7 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     connector: str
     at: int
+    hurry: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

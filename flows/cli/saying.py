@@ -25,6 +25,7 @@ from sinks.projection.query import Question
 ID_CHARACTERS: Final = 32
 CANDIDATES: Final = 5
 ACCEPTED: Final = "accepted"
+ENDED: Final = ("completed", "failed", "cancelled")
 
 
 def append(home: Path, record: Decision | OperatorCommand) -> None:
@@ -49,10 +50,19 @@ def found_execution(terminal: Terminal, settings: Settings, text: str) -> dict[s
 
 
 def execution_of(terminal: Terminal, settings: Settings, text: str) -> tuple[str, str]:
-    """Give tenant and id of an execution; a whole id with a tenant needs no views. Raises InvalidInput."""
+    """Give tenant and id of an execution that is to do something; a whole id with a tenant needs no views.
+
+    Raises InvalidInput, also for one that has ended: nothing can be said to it any more.
+    """
     if settings.tenant is not None and len(text) == ID_CHARACTERS:
         return settings.tenant, text
     found = found_execution(terminal, settings, text)
+    if found["status"] in ENDED:
+        name = str(found["execution"])
+        raise InvalidInput(
+            f"{name} has ended: {found['status']}; "
+            f"`millrace executions fork {name[:12]} --from STEP` starts another one from a step"
+        )
     return str(found["tenant"]), str(found["execution"])
 
 

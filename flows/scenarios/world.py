@@ -161,7 +161,8 @@ class World(LocalRun):
             if parked.kind == "result":  # a story may hold an answer back for too long
                 one.timers[parked.due_us, True, parked.token] = None
         for unwanted in advanced.cancels:
-            self._withdraw(unwanted.action)
+            if not unwanted.hurry:  # an answer has its time, however it is asked for
+                self._withdraw(unwanted.action)
 
     def _withdraw(self, identity: str) -> None:
         if identity in self._due:

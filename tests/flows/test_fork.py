@@ -247,6 +247,14 @@ def test_a_fork_that_cannot_be_is_refused_here(shop: Shop, step: str, more: list
     assert len(value("executions", "list", home=shop.home)) == 1
 
 
+def test_what_has_ended_hears_no_word_but_may_be_forked(shop: Shop) -> None:
+    shop.send("payment.received", "p1", payment={"order": "A1", "amount": 1})
+    shop.work()
+    origin = shop.one()["execution"]
+    said = command("executions", "retry", origin, "--step", "charged", home=shop.home, code=2).stderr
+    assert f"{origin} has ended: completed; `millrace executions fork {origin[:12]} --from STEP`" in said
+
+
 def test_nobody_forks_what_is_another_tenants(shop: Shop) -> None:
     assert "no execution begins with" in shop.fork(shop.one()["execution"], "stock", "--tenant", "zeta", code=2)
 

@@ -248,6 +248,53 @@ def test_an_operator_is_refused_what_cannot_be_done() -> None:
         assert (world.history[-1], world.status) == (f"operator.refused {step}", "waiting")
 
 
+def test_a_command_that_waits_for_its_next_attempt_is_tried_now() -> None:
+    world = World(runnable(asked("stock", 1), act("use"))).start()
+    assert world.order("retry", "stock")
+    (wish,) = world.all[-1].cancels
+    assert (wish.action, wish.type, wish.hurry) == (world.commands[0].id, "stock", True)
+    assert (world.history[-1], world.status) == ("action.retried stock", "waiting")
+    world.order("retry")
+    assert world.history[-1] == "action.retried stock"  # the only one that waits is meant
+    world.answer("stock", {})
+    assert world.status == "completed"
+
+
+def test_why_something_is_not_tried_again_is_said() -> None:
+    world = World(
+        runnable(Fork("both", (("a", 1), ("b", 2)), 3), wait("paid", 3), asked("stock", 3), Join("both", 2, END))
+    ).start()
+    for word, step, why in [
+        ("retry", "paid", "'paid' waits, and is not tried: skip it to go on without it"),
+        ("retry", "", "several steps wait: say which, paid, stock"),
+        ("skip", "", "several steps wait: say which, paid, stock"),
+        ("retry", "other", "that step does not wait; paid, stock does"),
+    ]:
+        world.order(word, step)
+        assert world.details("refused")[-1]["why"] == why
+    world.answer("stock", None, "failed")
+    assert world.status == "failed"
+
+
+def test_a_closing_does_not_try_what_failed_again_but_takes_what_became_of_a_command_that_never_answers() -> None:
+    steps = (
+        Fork("both", (("a", 1), ("b", 2)), 3),
+        asked("stock", 3, compensate=RELEASE),
+        asked("paid", 3),
+        Join("both", 2, END),
+    )
+    world = World(runnable(*steps)).start()
+    world.answer("paid", None, "failed")
+    assert (world.status, world.cancelled) == ("closing", ["stock"])
+    world.order("retry", "paid")
+    why = world.details("refused")[-1]["why"]
+    assert why == "it is closing, and paid is not tried again in it; fork it when it has ended: millrace executions fork"
+    world.order("resume", "", outcome="not_done")
+    assert world.details("refused")[-1]["why"] == "no outcome of that step is unknown"
+    world.order("resume", "stock", outcome="not_done")
+    assert (world.status, world.issued) == ("failed", ["stock", "paid"])
+
+
 def test_an_error_goes_to_the_handler_of_the_block_around_it() -> None:
     steps = (
         Fork("both", (("a", 1), ("b", 2)), 3, handler=4),

@@ -69,6 +69,25 @@ def test_one_that_waits_for_another_attempt_gets_none(home: Home, first: Outcome
     assert ends(home) == [("a1", status, code)]
 
 
+def test_one_that_waits_for_its_next_attempt_has_it_now_if_somebody_wants_that(home: Home) -> None:
+    script = Scripted(a1=[LATER, LATER], a2=[LATER])
+    home.issue(action("a1", "e1"), action("a2", "e2"))
+    dispatcher = home.dispatcher(script, calls=InlineCalls())
+    work_off(dispatcher)
+    for execution in ("e2", "e1"):  # the first names a command of another execution
+        home.withdraw(Cancel(action="a1", execution=execution, tenant="acme", connector="http", at=home.clock.us, hurry=True))
+    work_off(dispatcher)
+    assert script.asked == [("a1", 1), ("a2", 1), ("a1", 2)]
+    assert ends(home) == []
+    home.clock.us += 10_000_000
+    work_off(dispatcher)
+    home.withdraw(Cancel(action="a1", execution="e1", tenant="acme", connector="http", at=home.clock.us, hurry=True))
+    work_off(dispatcher)
+    dispatcher.close()
+    assert sorted(ends(home)) == [("a1", "delivered", None), ("a2", "delivered", None)]
+    assert script.asked.count(("a1", 3)) == 1
+
+
 @pytest.mark.parametrize(
     ("end", "status"),
     [

@@ -86,7 +86,11 @@ _word(
     "cancel 019a1f2e44c1b7 --by ann",
     of_a_step=False,
 )
-_word("retry", "Try again what failed and waits for an operator.", "retry 019a1f2e44c1b7 --step charge")
+_word(
+    "retry",
+    "Try now what waits for its next attempt, or again what could not be undone.",
+    "retry 019a1f2e44c1b7 --step charge",
+)
 _word(
     "skip",
     "Go on without a step that waits, or without undoing one that cannot be undone.",
