@@ -64,10 +64,18 @@ class SeenKeys:
         if len(self._young) >= YOUNG_MAX:
             self._settle()
 
+    def restore(self, packed: bytes, at_us: int) -> None:
+        """Remember keys of earlier turns, the newest seen at a time: all at once, one by one they take ten times as long."""
+        if packed:
+            self._forget(at_us - self._window_us)
+            self._keep(_words(packed), at_us)
+
     def _settle(self) -> None:
         words = _words(b"".join(self._young))
-        newest = self._young_at_us
         self._young = set()
+        self._keep(words, self._young_at_us)
+
+    def _keep(self, words: Words, newest: int) -> None:
         while self._old and len(self._old[-1][1]) <= len(words) < MERGE_MAX:
             _, high, low = self._old.pop()
             words = np.concatenate([words, np.stack([high, low], axis=1)])

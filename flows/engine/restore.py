@@ -17,6 +17,7 @@ from schemas.registry import Registry
 from schemas.topics import CONTROL
 
 CONTROL_BLOCK: Final = 10_000
+SEEN_BLOCK: Final = 1 << 24  # bytes of keys that are sorted together
 
 
 def restore_catalogue(controls: LogReader, positions: Mapping[Slot, int], registry: Registry, deployed: Deployed) -> None:
@@ -41,10 +42,17 @@ def restore_seen(store: StateStore, seen: SeenKeys, most: int = KEYS_MAX) -> Non
     since_us = max(0, meta.now_us - WINDOW_US - MARGIN_US)
     seen.forget_before(since_us)
     count, oldest_us = 0, since_us
+    block = bytearray()
+    newest_us = since_us
     for _, at_us, packed in store.seen_since(since_us):
         oldest_us = oldest_us if count else at_us
         count += len(packed) // KEY_BYTES
-        seen.add((packed[at : at + KEY_BYTES] for at in range(0, len(packed), KEY_BYTES)), at_us)
+        block += packed
+        newest_us = at_us
+        if len(block) >= SEEN_BLOCK:
+            seen.restore(bytes(block), newest_us)
+            block.clear()
+    seen.restore(bytes(block), newest_us)
     if 2 * count >= most:  # it lets go a turn's keys at a time, never half of all
         seen.forget_before(oldest_us)
 

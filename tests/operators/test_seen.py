@@ -49,3 +49,17 @@ def test_more_than_the_limit_goes_oldest_first(monkeypatch) -> None:
     assert seen.among(set(batches[0])) == set()
     assert seen.among(set(batches[3])) == set(batches[3])
     assert seen.complete_since_us >= 1
+
+
+def test_keys_restored_in_blocks_are_known_and_leave_like_any(monkeypatch) -> None:
+    monkeypatch.setattr(module, "YOUNG_MAX", 10)
+    seen = SeenKeys(window_us=100)
+    first, second, fresh = _keys(50, 1), _keys(7, 2), _keys(30, 3)
+    seen.restore(b"".join(first), 40)
+    seen.restore(b"".join(second), 120)
+    seen.restore(b"", 0)
+    seen.add(fresh, 130)
+    assert (len(seen), seen.complete_since_us) == (87, 0)
+    assert seen.among({*first, *second, *fresh, *_keys(50, 4)}) == {*first, *second, *fresh}
+    seen.add(_keys(1, 5), 200)
+    assert (seen.among({*first, *second, *fresh}), seen.complete_since_us) == ({*second, *fresh}, 40)
