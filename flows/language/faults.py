@@ -31,6 +31,7 @@ from schemas.flow.trigger import (
 from schemas.flow.words import Words, sort_of
 
 _ROUNDS: Final = 8
+LANGUAGE: Final = 1  # what is read here
 _CONDITION_KEYS: Final = ["field", "operator", "value", "all", "any", "not"]
 _PARTS: Final[dict[str, type[Words]]] = {
     "retry": RetryRule,
@@ -158,6 +159,8 @@ class _Fault:
                 return "want-string", f"{shown or sort} is {sort} and '{self.key}' wants a string; quote it: \"{shown}\""
             case "bool_type":
                 return "want-bool", f"'{shown}' is {sort} in YAML 1.2 and '{self.key}' wants a bool; write true or false"
+            case "literal_error" if self.key == "language":
+                return _other_language(shown)
             case "literal_error":
                 words = str(self.context.get("expected", ""))
                 return (
@@ -188,6 +191,13 @@ class _Fault:
         if "-" in self.sort:  # named by the models of the language
             return self.sort, self.message
         return "bad-value", f"'{shown}' cannot stand at '{self.key}': {self.message[:1].lower()}{self.message[1:]}"
+
+
+def _other_language(shown: str) -> tuple[str, str]:
+    if shown.isdigit() and int(shown) > LANGUAGE:
+        said = f"this document says it is written in language {shown}, and this Millrace reads language {LANGUAGE}"
+        return "newer-language", f"{said}; upgrade Millrace, or write language: {LANGUAGE} if nothing newer is used"
+    return "bad-word", f"'{shown}' is no number of a language; write language: {LANGUAGE}, or take the key away"
 
 
 _ARM: Final = "an arm of 'branch'"

@@ -55,6 +55,24 @@ def test_a_kind_of_message_is_told_with_a_place(number: int, name: str, text: st
     assert not found.ok
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (
+            "2",
+            "a.yaml:1:11: error[newer-language]: this document says it is written in language 2, and this Millrace reads "
+            "language 1; upgrade Millrace, or write language: 1 if nothing newer is used",
+        ),
+        ("0", "a.yaml:1:11: error[bad-word]: '0' is no number of a language; write language: 1, or take the key away"),
+        ("first", "a.yaml:1:11: error[bad-word]: 'first' is no number of a language; write language: 1, or take the key away"),
+    ],
+)
+@pytest.mark.parametrize("document", [f"{HEAD}steps: [{{delay: 1h}}]", "policy: p\ntype: int\nvalue: 1"])
+def test_a_document_of_another_language_is_refused_by_its_number(number: str, message: str, document: str) -> None:
+    found = check_sources([Source("c.yaml", CONTRACTS), Source("a.yaml", f"language: {number}\n{document}\n")])
+    assert message in [str(problem) for problem in found.errors]
+
+
 WARNINGS = [
     ("maybe-missing-branch", "  conditions: deal.partner == deal.id\nsteps: [{delay: 1h}]"),
     ("outcome-unread", "steps: [{approve: 'Ship?', as: a, by: {role: desk}, timeout: 1d, on_timeout: rejected}]"),
