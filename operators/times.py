@@ -15,6 +15,8 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from schemas.ports import Timer
+
 BEHIND: Final = 1 << 62  # all rows
 END_OF_TIME: Final = 1 << 62
 
@@ -39,6 +41,8 @@ class Times:
     kind: Literal["wall", "events"] = "wall"
     clock: npt.NDArray[np.int64] | None = None
     bounds: Sequence[tuple[int, int]] = ()
+    last_delay: Timer | None = None  # of a turn that fires in parts: what is set meanwhile and comes behind it is the next part's
+    last_deadline: Timer | None = None
 
     def before(self, row: int, now_us: int) -> Until:
         """Tell what is over before a row, at which the clock shows `now_us`."""
@@ -50,6 +54,11 @@ class Times:
     def at_end(self) -> Until:
         """Tell what is over behind the last row."""
         return Until(self.now_us, self.past_us)
+
+    def has(self, timer: Timer, *, deadline: bool) -> bool:
+        """Tell whether a delay or a deadline that is due belongs here: others that the store holds may come before it."""
+        last = self.last_deadline if deadline else self.last_delay
+        return last is None or timer <= last
 
     def fired_at(self, due_us: int) -> int:
         """Give the time at which what is due by a time happens."""

@@ -17,6 +17,7 @@ from operators.carry import fire_timer, give, meet_wait, start_candidate, start_
 from operators.emit import Emission, emit
 from operators.incoming import STARTS
 from operators.live import changed_row, new_row
+from operators.missed import missed
 from operators.pending import Batch, Pending, Reads, TurnResult, see
 from operators.recall import is_new, remember
 from operators.times import Until
@@ -70,6 +71,8 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
         waits_gone=[Wait(*place) for place in pending.waits.gone],
         remembered=remember(pending),
         limits=pending.admission.changes() if pending.admission.used else None,
+        verdicts=[verdict for _, verdict in pending.verdicts],
+        late=list(missed(pending)),
         discarded=[live.row for live in touched if live.status == "discarded" and not live.is_new],
         met=pending.met,
     )
@@ -110,14 +113,13 @@ def _go_on(pending: Pending, row: int, until: Until) -> None:
 
 def _fire_first(pending: Pending, until: Until) -> bool:
     """Fire the first timer or deadline that is due; False if there is none."""
-    due, passing = pending.due, pending.passing
-    is_due = bool(due) and due[0].due_us <= until.due_us
-    is_past = bool(passing) and passing[0].due_us <= until.past_us
+    due, passing, times = pending.due, pending.passing, pending.batch.times
+    is_due = bool(due) and due[0].due_us <= until.due_us and times.has(due[0], deadline=False)
+    is_past = bool(passing) and passing[0].due_us <= until.past_us and times.has(passing[0], deadline=True)
     if not is_due and not is_past:
         return False
     deadline = is_past and not (is_due and due[0].due_us <= passing[0].due_us)
     timer = heappop(passing if deadline else due)
-    times = pending.batch.times
     row = times.row_of(timer.due_us, deadline=deadline) if pending.batch.arrivals else 0
     pending.reach = max(row, pending.floor)
     fire_timer(pending, timer, times.fired_at(timer.due_us), deadline=deadline)

@@ -77,7 +77,7 @@ def _cut_events(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> t
     end = 0 if clock is None else int(np.searchsorted(clock, row_us, "right"))
     first = replace(
         rest,
-        times=replace(rest.times, now_us=bound_us, past_us=row_us),
+        times=replace(_until_last(rest.times, due, passing), now_us=bound_us, past_us=row_us),
         end=end,
         candidates=[one for one in rest.candidates if _is_early(one, end, row_us)],
         inputs=[one for one in rest.inputs if one.now_us <= row_us],
@@ -89,6 +89,12 @@ def _cut_events(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> t
     return first, replace(rest, start=end, candidates=behind, inputs=[one for one in rest.inputs if one.now_us > row_us])
 
 
+def _until_last(times: Times, due: Sequence[Timer], passing: Sequence[Timer]) -> Times:
+    """Let a part end with the last of a full list: what it sets itself may come behind others that are in the store still."""
+    last_delay = due[-1] if len(due) == DUE_MAX else None
+    return replace(times, last_delay=last_delay, last_deadline=passing[-1] if len(passing) == DUE_MAX else None)
+
+
 def _is_early(candidate: Candidate, end: int, row_us: int) -> bool:
     return candidate.row < end and candidate.behind <= row_us
 
@@ -97,9 +103,10 @@ def _cut_wall(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> tup
     """Fire delays first, then what deadlines pass before the first row; those among the rows go with them, the rest next turn."""
     nothing = replace(rest, end=rest.start, candidates=(), inputs=(), last=False)
     if len(due) == DUE_MAX:
-        return replace(nothing, due=due, times=replace(rest.times, past_us=-1, bounds=())), rest
+        return replace(nothing, due=due, times=replace(_until_last(rest.times, due, ()), past_us=-1, bounds=())), rest
     before_us = rest.times.bounds[0][1] if rest.times.bounds else rest.times.past_us
     early = [timer for timer in passing if timer.due_us <= before_us]
     if len(early) == DUE_MAX:
-        return replace(nothing, due=due, passing=early, times=replace(rest.times, past_us=before_us, bounds=())), rest
+        times = replace(_until_last(rest.times, (), early), past_us=before_us, bounds=())
+        return replace(nothing, due=due, passing=early, times=times), rest
     return replace(rest, due=due, passing=passing), rest
