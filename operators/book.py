@@ -11,10 +11,11 @@ from heapq import heappush
 from operators.advance import Advanced, Moment, meet, retract
 from operators.emit import event_too_many_hops, flow_ended, too_many_hops
 from operators.limit_book import follow, place_of
-from operators.live import Live
+from operators.live import Live, core_id
 from operators.met_parts import part_of, reads_of
-from operators.pending import Changes, ChildEnd, ChildGone, ChildStart, Pending, see
+from operators.pending import Changes, ChildEnd, ChildGone, ChildStart, Pending, TwinAsks, TwinEnded, see
 from operators.recall import remembered
+from schemas.commands import Command
 from schemas.effects import Emitted, Ended, MetEvent, Waiting
 from schemas.ports import Timer, Wait
 from schemas.records import HOPS_MAX, Cancel
@@ -24,7 +25,7 @@ def moment_of(pending: Pending, live: Live, now_us: int) -> Moment:
     """Give an execution as it stands when something comes in for it."""
     program = live.runnable.program
     policies = pending.reads.world.policies(live.tenant, program, now_us) if program.policies else {}
-    return Moment(live.runnable, live.tenant, live.id, live.state, now_us, policies)
+    return Moment(live.runnable, live.tenant, core_id(live), live.state, now_us, policies)
 
 
 def meet_open(pending: Pending, live: Live, wait: Wait, event: MetEvent, now_us: int) -> bool:
@@ -47,16 +48,24 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     live.transitions.extend(advanced.transitions)
     if advanced.timers_gone or advanced.timers_set or advanced.waits_gone:
         _book_times(pending, live, advanced)
-    for one in advanced.commands:
-        if one.body.hops <= HOPS_MAX:
-            pending.said.commands.append((live.shard, one))
-        else:
-            pending.said.dead.append(too_many_hops(one, now_us))
-    _book_said(pending, live, advanced, now_us)
+    if live.shadow:
+        live.muted.extend(advanced.commands)
+        pending.queue.append(TwinAsks(live.row, now_us))
+    else:
+        _book_commands(pending, live, advanced.commands, now_us)
+        _book_said(pending, live, advanced, now_us)
     if limited:
         follow(pending, live, before, advanced, now_us)
     if advanced.waits_set:
         _open(pending, live, advanced.waits_set, now_us)
+
+
+def _book_commands(pending: Pending, live: Live, commands: Iterable[Command], now_us: int) -> None:
+    for one in commands:
+        if one.body.hops <= HOPS_MAX:
+            pending.said.commands.append((live.shard, one))
+        else:
+            pending.said.dead.append(too_many_hops(one, now_us))
 
 
 def _book_said(pending: Pending, live: Live, advanced: Advanced, now_us: int) -> None:
@@ -117,6 +126,8 @@ def _book_events(pending: Pending, live: Live, events: Iterable[Emitted], now_us
 def _book_end(pending: Pending, live: Live, ended: Ended, now_us: int) -> None:
     if live.parent is not None and live.parent_token is not None:
         pending.queue.append(ChildEnd(live.parent, live.parent_token, ended, now_us))
+    if pending.reads.world.shadowed(live.runnable.program.flow):
+        pending.queue.append(TwinEnded(live.id, now_us))
     if pending.followed and pending.reads.world.followed(live.tenant, live.runnable.program.flow):
         _book_events(pending, live, [flow_ended(live, ended, now_us)], now_us)
 
@@ -147,5 +158,6 @@ def _look_back(pending: Pending, live: Live, opened: tuple[Wait, Waiting], now_u
         if not pending.waits.stands(wait[:3]):
             return
         if meet_open(pending, live, wait, event, now_us):
-            see(pending, event.key, live.tenant, row)
+            if not live.shadow:
+                see(pending, event.key, live.tenant, row)
             return

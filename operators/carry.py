@@ -7,45 +7,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.advance import (
-    Advanced,
-    Moment,
-    Runnable,
-    answer,
-    child_ended,
-    command,
-    decide,
-    fire,
-    retract,
-    start,
-    watch,
-)
+from operators.advance import Runnable, child_ended, command, fire, start, watch
 from operators.book import book, expect, meet_open, moment_of
-from operators.emit import call_too_many_hops
+from operators.emit import call_too_many_hops, shadowed
 from operators.execution import Cause
 from operators.forked import fork_start
 from operators.gathered import gathering_of, lapse, open_one, take_end
-from operators.incoming import Arrived, Candidate, Input, Retraction
+from operators.incoming import Arrived, Candidate, Input
 from operators.lanes import SHADOW
 from operators.limit_book import place_of
 from operators.limited import ask_again, ask_first, next_of, start_within
-from operators.live import Live, shard_of_tenant
+from operators.live import TWIN, Live, core_id, shard_of_tenant
 from operators.migrate import migrate
-from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, live_of, see
+from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, TwinAsks, TwinEnded, live_of, see
 from operators.recall import is_new
+from operators.shadow import beside_ended, in_shadow, mirror, note_absent, offer
 from operators.start_inputs import BadInputs, input_env, manual_of
+from operators.told import told
 from schemas.effects import Called, Ended
 from schemas.errors import InvalidInput
-from schemas.ids import event_key, execution_id
+from schemas.ids import event_key, execution_id, twin_id
 from schemas.ports import Timer, Wait
 from schemas.program import After, Call
-from schemas.records import HOPS_MAX, DeadLetter, Decision, OperatorCommand, Result, encode
+from schemas.records import HOPS_MAX, DeadLetter, Decision, OperatorCommand, encode
 
 # --- what comes in
 
 
 def start_candidate(pending: Pending, candidate: Candidate) -> None:
     """Start the execution of an event and a flow, unless the store knows it."""
+    if candidate.shadow == "absent":
+        note_absent(pending, candidate)
+        return
     live = _born(pending, candidate)
     if live is None:
         return
@@ -68,7 +61,8 @@ def start_watch(pending: Pending, candidate: Candidate) -> None:
         open_one(pending, candidate, live)
         return
     moment = moment_of(pending, live, candidate.now_us)
-    book(pending, live, watch(moment, candidate.cause, candidate.env, candidate.watch), candidate.now_us)
+    env = {**candidate.env, TWIN: []} if live.shadow else candidate.env
+    book(pending, live, watch(moment, candidate.cause, env, candidate.watch), candidate.now_us)
     _settle(pending)
 
 
@@ -106,7 +100,8 @@ def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> No
         pending.waits.drop(wait[:3])
         return
     if is_new(pending, key, row) and meet_open(pending, live, wait, arrived.event(at), arrived.nows[at]):
-        _see_met(pending, key, arrived.tenants[at], row)
+        if not live.shadow:
+            _see_met(pending, key, arrived.tenants[at], row)
         _settle(pending)
     else:
         expect(pending, wait, row + 1)
@@ -136,21 +131,11 @@ def give(pending: Pending, one: Input) -> None:
     if isinstance(record, OperatorCommand) and record.command == "migrate":
         _migrate(pending, live, record, one.now_us)
         return
-    advanced = _told(moment_of(pending, live, one.now_us), record)
+    advanced = told(moment_of(pending, live, one.now_us), record)
     book(pending, live, advanced, one.now_us)
+    if not live.shadow and pending.reads.world.shadowed(live.runnable.program.flow):
+        mirror(pending, live, record, one.now_us)
     _settle(pending)
-
-
-def _told(moment: Moment, record: Result | Decision | OperatorCommand | Retraction) -> Advanced | None:
-    match record:
-        case Result():
-            return answer(moment, record)
-        case Decision():
-            return decide(moment, record)
-        case OperatorCommand():
-            return command(moment, record)
-        case Retraction():
-            return retract(moment, record.event)
 
 
 def _migrate(pending: Pending, live: Live, order: OperatorCommand, now_us: int) -> None:
@@ -169,14 +154,15 @@ def _migrate(pending: Pending, live: Live, order: OperatorCommand, now_us: int) 
 
 
 def _born(pending: Pending, candidate: Candidate) -> Live | None:
-    if not candidate.known:
+    if not candidate.known and not candidate.shadow:
         see(pending, candidate.key, candidate.tenant, candidate.row)
-    cause = candidate.cause
-    flow = candidate.runnable.program.flow
-    identity = execution_id(pending.batch.namespace, candidate.tenant, flow, candidate.key, cause.time_us)
+    identity = candidate.identity(pending.batch.namespace)
     if identity in pending.reads.existing or identity in pending.by_id:
         return None
-    return _new_live(pending, candidate.tenant, identity, candidate.runnable, cause, candidate.now_us)
+    live = _new_live(pending, candidate.tenant, identity, candidate.runnable, candidate.cause, candidate.now_us)
+    if candidate.shadow:
+        in_shadow(live)
+    return live
 
 
 def _new_live(pending: Pending, tenant: str, identity: bytes, runnable: Runnable, cause: Cause, now_us: int) -> Live:
@@ -196,7 +182,9 @@ def _start(pending: Pending, live: Live, env: Any, now_us: int) -> None:
     if live.runnable.limited:
         start_within(pending, live, env, now_us)
         return
-    book(pending, live, start(live.runnable, live.tenant, live.id, live.cause, env, now_us), now_us)
+    if live.shadow:
+        env = {**env, TWIN: []}
+    book(pending, live, start(live.runnable, live.tenant, core_id(live), live.cause, env, now_us), now_us)
 
 
 def _wanted_by_hand(pending: Pending, order: OperatorCommand) -> Runnable | None:
@@ -238,9 +226,31 @@ def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None
     if identity in pending.by_id or pending.reads.world.exists(identity):
         return
     live = _new_live(pending, order.tenant, identity, runnable, cause, one.now_us)
-    env = env if not trigger.name else {**env, "trigger.name": trigger.name}
-    _start(pending, live, env, one.now_us)
+    started = env if not trigger.name else {**env, "trigger.name": trigger.name}
+    _start(pending, live, started, one.now_us)
+    _shadow_by_hand(pending, order, live, env)
     _settle(pending)
+
+
+def _shadow_by_hand(pending: Pending, order: OperatorCommand, beside: Live, env: Any) -> None:
+    """Start the shadow of a start by hand, where there is one."""
+    world = pending.reads.world
+    lane = next((one for one in world.lanes(order.tenant, order.flow) if one.side == SHADOW), None)
+    if lane is None or not lane.takes(order.tenant, env, beside.cause.event):
+        return
+    runnable = world.runnable(lane.version)
+    trigger = manual_of(runnable.program)
+    live = _new_live(pending, order.tenant, twin_id(beside.id), runnable, beside.cause, beside.started_us)
+    in_shadow(live)
+    try:
+        env, _ = input_env(runnable.program, order.inputs, None)
+    except BadInputs:
+        trigger = None
+    if trigger is None:
+        live.status = "discarded"
+        pending.said.shadows.append((live.shard, shadowed(live, absent=True)))
+        return
+    _start(pending, live, env if not trigger.name else {**env, "trigger.name": trigger.name}, beside.started_us)
 
 
 def _fork(pending: Pending, order: OperatorCommand, one: Input) -> None:
@@ -297,6 +307,10 @@ def _settle(pending: Pending) -> None:
                 next_of(pending, item)
             case Asks():
                 ask_first(pending, item)
+            case TwinAsks():
+                offer(pending, item)
+            case TwinEnded():
+                beside_ended(pending, item)
 
 
 def _call(pending: Pending, item: ChildStart) -> None:
@@ -338,6 +352,8 @@ def _end_call(pending: Pending, item: ChildEnd) -> None:
     live = live_of(pending, item.parent)
     if live is not None and live.state is not None:
         book(pending, live, child_ended(moment_of(pending, live, item.now_us), item.token, item.ended), item.now_us)
+        if pending.reads.world.shadowed(live.runnable.program.flow):
+            mirror(pending, live, item, item.now_us)
 
 
 def _abandon(pending: Pending, item: ChildGone) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from operators.after import counted_as
-from operators.lanes import Lane, lanes_of, slots_of
+from operators.lanes import SHADOW, Lane, lanes_of, slots_of
 from operators.match import TypeTable, make_table
 from operators.match_rows import ALL, Trigger
 from operators.policies import Policies
@@ -40,11 +40,12 @@ class Deployed:
         self._triggers: dict[str, tuple[AnyTrigger, ...]] = {}  # version -> its triggers
         self._lanes: dict[tuple[str, str], tuple[Lane, ...]] = {}  # (tenant or *, flow) -> what starts
         self._owners: dict[str, set[str]] = {}  # flow -> tenants with one of their own
-        self._entries: list[tuple[Lane, int]] = []  # entry -> (lane, trigger)
+        self._entries: list[tuple[Lane, int, Lane | None]] = []  # entry -> (lane, trigger, the one in shadow beside it)
         self._by_event: dict[str, dict[tuple[str, str], list[Trigger]]] = {}
         self._tables: dict[str, tuple[TypeTable, int]] = {}  # and until when its policies hold
         self._followers: dict[str, set[tuple[str, str]]] = {}  # flow -> (tenant, flow) that start after it
         self.counted: dict[str, After] = {}  # ends of flows that windows count, under the names of their types
+        self.shadowed: set[str] = set()  # flows that ever ran in shadow: shadows may live longer than that
         self.shapes = WaitShapes()
         self.watching = Watching()  # triggers with windows
         self.scheduled = Scheduled()
@@ -131,12 +132,16 @@ class Deployed:
 
     def entry(self, entry: int) -> tuple[str, int]:
         """Give the version and the trigger's place in it that an entry stands for."""
-        lane, place = self._entries[entry]
+        lane, place, _ = self._entries[entry]
         return lane.version, place
 
     def lane(self, entry: int) -> Lane:
         """Give the lane of an entry."""
         return self._entries[entry][0]
+
+    def beside(self, entry: int) -> Lane | None:
+        """Give the lane that runs in shadow beside that of an entry."""
+        return self._entries[entry][2]
 
     def program(self, version: str) -> bytes | None:
         """Give the packed program of a version, if it was deployed."""
@@ -167,19 +172,22 @@ class Deployed:
         if not lanes:
             return
         self._lanes[tenant, flow] = lanes
+        if lanes[-1].side == SHADOW:
+            self.shadowed.add(flow)
         self._own(tenant, flow, self._owners.setdefault(flow, set()).add)
         slots = slots_of(lanes)
         listed = enumerate(self._triggers[slots])
         self.scheduled.put(tenant, flow, slots, [(at, one) for at, one in listed if isinstance(one, Schedule)])
         for number, lane in enumerate(lanes):
-            self._put_lane(tenant, lane, number)
+            beside = lanes[-1] if lanes[-1].side == SHADOW and lane is not lanes[-1] else None
+            self._put_lane(tenant, lane, number, beside)
 
-    def _put_lane(self, tenant: str, lane: Lane, number: int) -> None:
+    def _put_lane(self, tenant: str, lane: Lane, number: int, beside: Lane | None) -> None:
         """Let the triggers of a lane stand for themselves: which of the lanes takes a start is asked when they fit."""
         for order, trigger in enumerate(self._triggers[lane.version]):
             if not isinstance(trigger, EventTrigger | After):
                 continue
-            self._entries.append((lane, order))
+            self._entries.append((lane, order, beside))
             place = order + number * _LANE_ORDERS
             made = Trigger(len(self._entries) - 1, tenant, lane.flow, place, trigger.condition)
             if isinstance(trigger, After):

@@ -14,16 +14,16 @@ import msgspec
 
 from operators.advance import Runnable
 from operators.execution import Cause, Parked, Rest
-from operators.live import Live, bound_since, shard_of_tenant
+from operators.live import TWIN, Live, bound_since, core_id, shard_of_tenant
 from schemas.commands import Command
 from schemas.effects import Emitted, Ended
 from schemas.expression.literals import print_duration, print_timestamp
-from schemas.ids import action_id
+from schemas.ids import SHADOW, action_id
 from schemas.internal import FLOW_ENDED
 from schemas.ports import Append
 from schemas.program import Program
-from schemas.records import HOPS_MAX, Cancel, DeadLetter, History, encode
-from schemas.topics import CANCELS, DEAD_LETTERS, FLOW_EVENTS, HISTORY, actions_topic
+from schemas.records import HOPS_MAX, Cancel, DeadLetter, History, Muted, Shadowed, encode
+from schemas.topics import CANCELS, DEAD_LETTERS, FLOW_EVENTS, HISTORY, SHADOWS, actions_topic
 
 LIMIT: Final = "limit "  # before the kind of one that keeps an execution waiting; no step's name has a blank
 OPERATOR: Final = "operator "  # before the step of which an operator must say what became of it
@@ -47,6 +47,7 @@ class Emission:
     events: list[tuple[Live, Emitted]] = field(default_factory=list)
     cancels: list[tuple[int, Cancel]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    shadows: list[tuple[int, Shadowed]] = field(default_factory=list)  # of those that did not start
 
 
 def emit(lives: Iterable[Live], said: Emission, connector: Connector, partitions: int) -> list[Append]:
@@ -63,13 +64,22 @@ def emit(lives: Iterable[Live], said: Emission, connector: Connector, partitions
         records[event.topic, live.shard % partitions].append(event_record(live.tenant, event))
     for shard, cancel in said.cancels:
         records[CANCELS, shard % partitions].append(encode(cancel))
-    for live in lives:
-        if live.transitions:
-            records[HISTORY, live.shard % partitions].append(encode(_history(live, said.namespace)))
+    _tell(records, [live for live in lives if live.transitions], said, partitions)
     for letter in said.dead:
         shard = 0 if letter.tenant is None else shard_of_tenant(letter.tenant)
         records[DEAD_LETTERS, shard % partitions].append(encode(letter))
     return [Append(topic, partition, items) for (topic, partition), items in records.items()]
+
+
+def _tell(records: dict[tuple[str, int], list[bytes]], lives: Iterable[Live], said: Emission, partitions: int) -> None:
+    """Write histories, those of shadows apart."""
+    for live in lives:
+        if live.shadow:
+            records[SHADOWS, live.shard % partitions].append(encode(shadowed(live)))
+        else:
+            records[HISTORY, live.shard % partitions].append(encode(_history(live, said.namespace)))
+    for shard, one in said.shadows:
+        records[SHADOWS, shard % partitions].append(encode(one))
 
 
 def flow_ended(live: Who, ended: Ended, at_us: int) -> Emitted:
@@ -95,6 +105,14 @@ def flow_ended(live: Who, ended: Ended, at_us: int) -> Emitted:
         },
         internal=True,
     )
+
+
+def shadowed(live: Live, *, absent: bool = False) -> Shadowed:
+    """Say what a shadow did, and what it would have sent."""
+    history = _history(live, SHADOW)
+    history.bound.pop(TWIN, None)
+    muted = [Muted(one.id, one.step, one.type, one.data) for one in (command.action() for command in live.muted)]
+    return Shadowed(beside=core_id(live).hex(), history=history, muted=muted, absent=absent)
 
 
 def too_many_hops(command: Command, at_us: int) -> DeadLetter:

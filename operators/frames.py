@@ -90,6 +90,11 @@ def call_token(step: int, occurrence: int) -> int:
     return (step << _PASSES_BITS) + occurrence
 
 
+def call_place(number: int) -> tuple[int, int]:
+    """Give the step and the pass that a call's number stands for."""
+    return number >> _PASSES_BITS, number & ((1 << _PASSES_BITS) - 1)
+
+
 def _drop_call(run: Run, parked: Parked) -> None:
     number = call_token(parked.step, parked.about or 0)
     called = tuple(one for one in run.calls if one.token != number)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from operators.advance import Runnable
 from operators.execution import Cause
 from schemas.effects import MetEvent
+from schemas.ids import execution_id, twin_id
 from schemas.records import Decision, OperatorCommand, Result
 
+Beside = Literal["", "runs", "absent"]
 STARTS: Final = -1  # a candidate that starts its flow; else the place of the trigger that watches first
 
 
@@ -36,6 +38,12 @@ class Candidate(msgspec.Struct, frozen=True):
     watch: int = STARTS
     known: bool = False
     behind: int = 0  # the time of what the clock sets going: it comes behind all starts of its row
+    shadow: Beside = ""  # it starts a shadow, or is where one does not start
+
+    def identity(self, namespace: str) -> bytes:
+        """Give the id of the execution that it starts."""
+        found = execution_id(namespace, self.tenant, self.runnable.program.flow, self.key, self.cause.time_us)
+        return twin_id(found) if self.shadow else found
 
 
 class Arrived(msgspec.Struct, frozen=True):

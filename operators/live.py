@@ -10,12 +10,14 @@ import msgspec
 
 from operators.advance import Runnable
 from operators.execution import Cause, State, pack, unpack
-from schemas.exact_json import exact
-from schemas.ids import shard_of
+from schemas.commands import Command
+from schemas.exact_json import PLAIN, exact
+from schemas.ids import shard_of, twin_id
 from schemas.ports import ChangedExecution, NewExecution, StoredExecution
 from schemas.records import Status, Transition
 
 TENANTS_REMEMBERED = 100_000
+TWIN: Final = "#twin"  # in the environment of a shadow: what came for the other one and not yet for it; no name of a flow
 _NOTHING: Final = object()
 shard_of_tenant = lru_cache(maxsize=TENANTS_REMEMBERED)(shard_of)
 
@@ -38,20 +40,28 @@ class Live(msgspec.Struct):
     touched: bool = False  # something came of what came in
     called_by: str | None = None  # the parent's public id, in the turn of the start
     moved: bool = False  # to another version, in this turn
+    shadow: bool = False  # it runs beside another, and all that it says is muted
+    muted: list[Command] = []  # what it would have sent in this turn
     known: Mapping[str, Any] = {}  # what it had bound before this turn
     env: Mapping[str, Any] = {}  # what it has bound now
     transitions: list[Transition] = []  # msgspec gives each its own
 
 
+def core_id(live: Live) -> bytes:
+    """Give the id that an execution knows itself by: a shadow has that of the execution it runs beside."""
+    return twin_id(live.id) if live.shadow else live.id
+
+
 def loaded(stored: StoredExecution, runnable: Callable[[str], Runnable]) -> Live:
     """Bring an execution back from the store."""
     state = unpack(stored.state)
+    shadow, ready = TWIN in state.env, runnable(stored.version)
     return Live(
         stored.row,
         stored.shard,
         stored.id,
         stored.tenant,
-        runnable(stored.version),
+        ready._replace(limited=False) if shadow else ready,
         state.started_us,
         state.cause,
         state,
@@ -60,12 +70,15 @@ def loaded(stored: StoredExecution, runnable: Callable[[str], Runnable]) -> Live
         stored.parent,
         stored.parent_token,
         known=state.env,
+        shadow=shadow,
     )
 
 
 def bound_since(known: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
     """Give what was bound since, as a history holds it."""
-    return {name: exact(value) for name, value in env.items() if known.get(name, _NOTHING) is not value}
+    if known:
+        return {name: exact(value) for name, value in env.items() if known.get(name, _NOTHING) is not value}
+    return {name: value if type(value) in PLAIN else exact(value) for name, value in env.items()}
 
 
 def new_row(live: Live) -> NewExecution:

@@ -91,6 +91,10 @@ class World(Protocol):
         """Give all that starts by the name of a flow."""
         ...
 
+    def shadowed(self, flow: str) -> bool:
+        """Tell whether a flow ever ran in shadow: executions of it may have one."""
+        ...
+
     @property
     def any_followed(self) -> bool:
         """Tell whether any flow starts after another."""
@@ -155,6 +159,20 @@ class Asks(NamedTuple):
     """A watch has come to its verdict and asks whether the limits of its flow let it begin."""
 
     row: int
+    now_us: int
+
+
+class TwinAsks(NamedTuple):
+    """A shadow may wait for something that is known of the execution beside it."""
+
+    row: int
+    now_us: int
+
+
+class TwinEnded(NamedTuple):
+    """An execution that may have a shadow has ended."""
+
+    id: bytes
     now_us: int
 
 
@@ -229,7 +247,7 @@ class Pending:
     due: list[Timer] = field(default_factory=list)  # a heap, as the next two
     passing: list[Timer] = field(default_factory=list)  # deadlines
     agenda: list[tuple[Any, ...]] = field(default_factory=list)  # (row, phase, rank, execution, token, number, what)
-    queue: deque[ChildStart | ChildEnd | ChildGone | Freed | Asks] = field(default_factory=deque)
+    queue: deque[ChildStart | ChildEnd | ChildGone | Freed | Asks | TwinAsks | TwinEnded] = field(default_factory=deque)
     reach: int = 0  # the first row that can meet a wait opened now
     floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back
     number: int = 0

@@ -13,8 +13,10 @@ from math import isfinite
 
 SHARDS = 64
 LIVE = "live"
+SHADOW = "shadow"
 BUCKETS = 10_000  # of entities, for versions that are rolled out to a part of them
 _TIME_BYTES = 6
+_TWIN = int.from_bytes(blake2b(b"shadow", digest_size=10).digest(), "big")
 _MASK = 0xFFFFFFFF
 _M = 0x5BD1E995
 
@@ -54,6 +56,12 @@ def execution_id(namespace: str, tenant: str, flow: str, cause: bytes, time_us: 
     digest = _execution_begun(namespace, tenant, flow).copy()
     digest.update(cause)
     return (time_us // 1000).to_bytes(_TIME_BYTES, "big") + digest.digest()
+
+
+def twin_id(execution: bytes) -> bytes:
+    """Give the id of an execution's shadow, and of a shadow the execution that it runs beside: each is found by the other."""
+    twin = int.from_bytes(execution[_TIME_BYTES:], "big") ^ _TWIN
+    return execution[:_TIME_BYTES] + twin.to_bytes(10, "big")
 
 
 def action_id(execution: bytes, step: str, occurrence: int) -> bytes:

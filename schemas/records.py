@@ -268,6 +268,24 @@ class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag
     transitions: list[Transition]
 
 
+class Muted(msgspec.Struct, frozen=True):
+    """A command that a shadow would have sent. Its id is the one that the execution's own command at that place has."""
+
+    action: str
+    step: str
+    type: str
+    params: Json
+
+
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
+    """What the shadow of an execution did in one turn, on the topic `shadows`; `absent`: it did not start where that one did."""
+
+    beside: str  # the execution that it runs beside, or would, had that one started
+    history: History  # in namespace `shadow`
+    muted: list[Muted] = []
+    absent: bool = False
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A record or a command that was set aside, with all that is needed to send it again."""
 

@@ -16,8 +16,8 @@ from flows.engine.world import EngineWorld
 from operators.after import PARTS, after_env, gather_key, gathers
 from operators.deployed import Deployed
 from operators.execution import Cause
-from operators.incoming import STARTS, Candidate
-from operators.lanes import WHOLE, Lane
+from operators.incoming import STARTS, Beside, Candidate
+from operators.lanes import SHADOW, WHOLE, Lane
 from schemas.decode import EventFrame, key_rows
 from schemas.ids import event_key
 from schemas.internal import FLOW_ENDED
@@ -58,7 +58,8 @@ def _of_frame(
                 watch = place if gathers(trigger) else STARTS
                 cause = Cause(event, source, time_us, correlation or event, hops or 0)
                 now_us = int(clock[at])
-                yield Candidate(at, now_us, key, tenant, cause, ready, trigger.name, env, watch)
+                shadow: Beside = "runs" if lane.side == SHADOW else ""
+                yield Candidate(at, now_us, key, tenant, cause, ready, trigger.name, env, watch, shadow=shadow)
 
 
 def _takes(lane: Lane, tenant: str, started: tuple[Program, int], env: Mapping[str, Any], key: bytes) -> bool:

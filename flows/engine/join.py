@@ -17,14 +17,15 @@ import polars as pl
 from flows.engine.arrivals import arrived_in
 from flows.engine.followers import followers
 from flows.engine.mistyped import MistypedCount
+from flows.engine.shadows import absent_beside, without_present
 from flows.engine.sighted import refused_slots, retractions, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
 from flows.engine.world import EngineWorld
 from operators.deployed import Deployed
 from operators.execution import Cause
-from operators.incoming import Arrived, Candidate, Input
-from operators.lanes import WHOLE
+from operators.incoming import STARTS, Arrived, Candidate, Input
+from operators.lanes import SHADOW, WHOLE
 from operators.match import TypeTable, match_events
 from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
@@ -90,7 +91,9 @@ def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld, namespa
     candidates.extend(seen)
     behind = list(followers(work.decoded.segments, deployed, world, clock)) if deployed.any_followed else []
     candidates.extend(behind)
-    if len(work.matched) > 1 or seen or behind:
+    if deployed.shadowed:
+        candidates = without_present(candidates)
+    if len(work.matched) > 1 or seen or behind or deployed.shadowed:
         candidates.sort(key=_place)
     decoded = _with_retractions(work.decoded, retractions(found, namespace))
     refused = refused_slots(found, world.runnable, decoded.now_us)
@@ -102,15 +105,18 @@ def _with_retractions(work: DecodedWork, taken_back: list[Input]) -> DecodedWork
     return replace(work, inputs=sorted([*work.inputs, *taken_back], key=attrgetter("row"))) if taken_back else work
 
 
-def _place(candidate: Candidate) -> tuple[int, int, str]:
-    return candidate.row, candidate.behind, candidate.runnable.program.flow
+def _place(candidate: Candidate) -> tuple[int, int, str, str]:
+    """Sort by row and flow; a shadow behind the execution that it runs beside."""
+    return candidate.row, candidate.behind, candidate.runnable.program.flow, candidate.shadow
 
 
 def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any) -> Iterable[Candidate]:
     entries = one.pairs["entry"].to_list()
     starts = {entry: (world.start(*deployed.entry(entry)), deployed.lane(entry)) for entry in set(entries)}
+    shadows = {entry: beside for entry in starts if (beside := deployed.beside(entry)) is not None}
     frame = _rows_of(one)
-    wanted = tuple(sorted({key for start, lane in starts.values() for key in (*start.keys, *lane.keys)}))
+    read = [start.keys for start, _ in starts.values()] + [lane.keys for _, lane in starts.values()]
+    wanted = tuple(sorted({key for keys in (*read, *(lane.keys for lane in shadows.values())) for key in keys}))
     values = key_rows(frame, wanted, one.events.contract.data)
     rows = [row + one.first_row for row in frame["row"].to_list()]
     nows = clock[rows].tolist()
@@ -120,7 +126,7 @@ def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any
         key = event_key(tenant, source, event)
         if lane.side != WHOLE and not lane.takes(tenant, values[index], key.hex()):
             continue
-        yield Candidate(
+        found = Candidate(
             rows[index],
             nows[index],
             key,
@@ -130,7 +136,12 @@ def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any
             start.name,
             values[index] if len(start.keys) == len(wanted) else {key: values[index][key] for key in start.keys},
             start.watch,
+            shadow="runs" if lane.side == SHADOW else "",
         )
+        yield found
+        beside = shadows.get(entries[index])
+        if beside is not None and start.watch == STARTS and beside.takes(tenant, values[index], key.hex()):
+            yield absent_beside(found, world.runnable(beside.version))
 
 
 def _rows_of(one: Matched) -> pl.DataFrame:

@@ -81,6 +81,10 @@ class EngineWorld:
         """Give all that starts by the name of a flow."""
         return self._deployed.lanes(tenant, flow)
 
+    def shadowed(self, flow: str) -> bool:
+        """Tell whether a flow ever ran in shadow: executions of it may have one."""
+        return flow in self._deployed.shadowed
+
     @property
     def any_followed(self) -> bool:
         """Tell whether any flow starts after another."""

@@ -16,7 +16,17 @@ from schemas.flow.documents import Flow
 
 _TEXT: Final = Type("string", optional=True)
 _TIME: Final = Type("timestamp", optional=True)
-_OF_ALL: Final = ("executions", "steps", "actions", "events", "dead_letters", "flow_stats", "late_events")
+_OF_ALL: Final = (
+    "executions",
+    "steps",
+    "actions",
+    "events",
+    "dead_letters",
+    "flow_stats",
+    "late_events",
+    "shadow_executions",
+    "shadow_differences",
+)
 COLUMNS: Final[MappingOf[str, MappingOf[str, Type]]] = {
     "executions": {
         "tenant": STRING,

@@ -15,6 +15,7 @@ from flows.versions.in_home import FlowKey, Versions
 from flows.versions.pointing import FOR_ALL, pointed, runs
 from infra.executions import ExecutionRow, Filter, list_executions
 from operators.execution import unpack
+from operators.live import TWIN
 from operators.migrate import Migration, Outcome
 from schemas.program import Program
 from schemas.topics import engine_file
@@ -88,7 +89,8 @@ def in_flight(key: FlowKey, home: Path, versions: Versions) -> Iterator[Executio
         before: int | None = None
         while page := list_executions(home / engine_file(0), Filter(None if owner == ALL else owner, flow, status, before, PAGE)):
             before = page[-1].row
-            yield from (row for row in page if row.state is not None and (owner != ALL or row.tenant not in own))
+            concerned = (row for row in page if owner != ALL or row.tenant not in own)
+            yield from (row for row in concerned if row.state is not None and TWIN not in unpack(row.state).env)
 
 
 def _fate(row: ExecutionRow, migration: Migration | None) -> Fate:

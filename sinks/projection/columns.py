@@ -32,7 +32,9 @@ class _Transition(msgspec.Struct, frozen=True, array_like=True):
     detail: msgspec.Raw = NO_RAW
 
 
-class _History(msgspec.Struct, frozen=True):
+class Told(msgspec.Struct, frozen=True):
+    """What an execution did in one turn, as far as views show it."""
+
     tenant: str
     execution: str
     flow: str
@@ -88,7 +90,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-_histories = msgspec.json.Decoder(list[_History])
+_histories = msgspec.json.Decoder(list[Told])
 _actions = msgspec.json.Decoder(list[_Action])
 _results = msgspec.json.Decoder(list[_Result])
 _letters = msgspec.json.Decoder(list[DeadLetter])
@@ -100,12 +102,12 @@ _failures = msgspec.json.Decoder(_Failure)
 
 def history_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
     """Give the rows of `history` and `transitions`; `ord` counts from `first`."""
-    records = [record for record in _read(_histories, chunks, bad) if record.namespace == "live"]
+    records = [record for record in read_records(_histories, chunks, bad) if record.namespace == "live"]
     if not records:
         return {}
     flat = [(record, moment) for record in records for moment in record.transitions if moment.step or moment.kind not in _TOLD]
     return {
-        HISTORY: _frame(
+        HISTORY: frame_of(
             {
                 "ord": (pl.Int64, range(first, first + len(records))),
                 "tenant": (pl.String, [r.tenant for r in records]),
@@ -119,11 +121,11 @@ def history_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -
                 "waiting_on": (pl.String, [r.waiting_on for r in records]),
                 "wait_until": (TIME, [r.wait_until for r in records]),
                 "error": (pl.String, [_error(r) for r in records]),
-                "cause": (pl.String, [_text(r.cause) for r in records]),
-                "bound": (pl.String, [_text(r.bound) for r in records]),
+                "cause": (pl.String, [text_of(r.cause) for r in records]),
+                "bound": (pl.String, [text_of(r.bound) for r in records]),
             }
         ),
-        TRANSITIONS: _frame(
+        TRANSITIONS: frame_of(
             {
                 "ord": (pl.Int64, range(first, first + len(flat))),
                 "tenant": (pl.String, [r.tenant for r, _ in flat]),
@@ -132,7 +134,7 @@ def history_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -
                 "verb": (pl.String, [m.verb for _, m in flat]),
                 "kind": (pl.String, [m.kind for _, m in flat]),
                 "happened_at": (TIME, [m.at for _, m in flat]),
-                "detail": (pl.String, [_text(m.detail) for _, m in flat]),
+                "detail": (pl.String, [text_of(m.detail) for _, m in flat]),
             }
         ),
     }
@@ -140,7 +142,7 @@ def history_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -
 
 def action_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
     """Give the rows of `actions`."""
-    records = _read(_actions, chunks, bad)
+    records = read_records(_actions, chunks, bad)
     if not records:
         return {}
     columns = {
@@ -152,17 +154,17 @@ def action_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) ->
         "version": (pl.String, [r.version for r in records]),
         "step": (pl.String, [r.step for r in records]),
         "type": (pl.String, [r.type for r in records]),
-        "params": (pl.String, [_text(r.data) for r in records]),
+        "params": (pl.String, [text_of(r.data) for r in records]),
         "created_at": (pl.String, [r.time for r in records]),
         "awaited": (pl.Boolean, [r.awaited for r in records]),
     }
     times = pl.col("created_at").str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
-    return {ACTIONS: _frame(columns).with_columns(times)}
+    return {ACTIONS: frame_of(columns).with_columns(times)}
 
 
 def result_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
     """Give the rows of `results`."""
-    records = _read(_results, chunks, bad)
+    records = read_records(_results, chunks, bad)
     if not records:
         return {}
     columns = {
@@ -175,20 +177,20 @@ def result_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) ->
         "code": (pl.String, [r.code for r in records]),
         "error": (pl.String, [r.error for r in records]),
     }
-    return {RESULTS: _frame(columns)}
+    return {RESULTS: frame_of(columns)}
 
 
 def dead_letter_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
     """Give the rows of `dead_letters`."""
     del first
-    records = _read(_letters, chunks, bad)
+    records = read_records(_letters, chunks, bad)
     return {DEAD_LETTERS: letter_frame(records)} if records else {}
 
 
 def late_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
     """Give the rows of `late`."""
     del first
-    records = _read(_late, chunks, bad)
+    records = read_records(_late, chunks, bad)
     columns: dict[str, tuple[Any, Sequence[Any]]] = {
         "tenant": (pl.String, [r.tenant for r in records]),
         "flow": (pl.String, [r.flow for r in records]),
@@ -197,13 +199,13 @@ def late_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> F
         "appended_at": (TIME, [r.appended_at for r in records]),
         "key": (pl.String, [r.key for r in records]),
     }
-    return {LATE: _frame(columns)} if records else {}
+    return {LATE: frame_of(columns)} if records else {}
 
 
 def mistyped_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) -> Frames:
     """Give the rows of `mistyped`."""
     del first
-    records = _read(_mistyped, chunks, bad)
+    records = read_records(_mistyped, chunks, bad)
     columns: dict[str, tuple[Any, Sequence[Any]]] = {
         "tenant": (pl.String, [r.tenant for r in records]),
         "flow": (pl.String, [r.flow for r in records]),
@@ -211,7 +213,7 @@ def mistyped_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) 
         "minute": (TIME, [r.minute for r in records]),
         "events": (pl.Int64, [r.events for r in records]),
     }
-    return {MISTYPED: _frame(columns)} if records else {}
+    return {MISTYPED: frame_of(columns)} if records else {}
 
 
 def unreadable_frame(bad: Sequence[Unreadable], now_us: int) -> pl.DataFrame:
@@ -236,7 +238,7 @@ def _letter(one: Unreadable, now_us: int) -> DeadLetter:
 
 def letter_frame(records: Sequence[DeadLetter]) -> pl.DataFrame:
     """Give `dead_letters` rows."""
-    return _frame(
+    return frame_of(
         {
             "tenant": (pl.String, [r.tenant for r in records]),
             "kind": (pl.String, [r.kind for r in records]),
@@ -253,7 +255,7 @@ def letter_frame(records: Sequence[DeadLetter]) -> pl.DataFrame:
     )
 
 
-def _read(decoder: msgspec.json.Decoder[list[T]], chunks: Sequence[Chunk], bad: list[Unreadable]) -> list[T]:
+def read_records(decoder: msgspec.json.Decoder[list[T]], chunks: Sequence[Chunk], bad: list[Unreadable]) -> list[T]:
     """Read all records at once; where one of them spoils it, one by one."""
     whole = b"[" + b",".join(record for chunk in chunks for record in chunk.records) + b"]"
     try:
@@ -271,7 +273,8 @@ def _read_singly(decoder: msgspec.json.Decoder[list[T]], chunks: Sequence[Chunk]
                 bad.append(Unreadable(chunk, position, str(error)))
 
 
-def _frame(columns: Mapping[str, tuple[Any, Sequence[Any]]]) -> pl.DataFrame:
+def frame_of(columns: Mapping[str, tuple[Any, Sequence[Any]]]) -> pl.DataFrame:
+    """Make a frame; times come as int microseconds."""
     series = []
     for name, (dtype, values) in columns.items():
         stored = pl.Int64 if dtype is TIME else dtype
@@ -280,7 +283,7 @@ def _frame(columns: Mapping[str, tuple[Any, Sequence[Any]]]) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def _error(record: _History) -> str | None:
+def _error(record: Told) -> str | None:
     """Give the error that an execution closes or ended with: code and message of the last failure of the record.
 
     One that was cancelled has the word of who did it.
@@ -292,7 +295,7 @@ def _error(record: _History) -> str | None:
             try:
                 failure = _failures.decode(moment.detail)
             except msgspec.DecodeError:
-                return _text(moment.detail)
+                return text_of(moment.detail)
             return f"{failure.code}: {failure.message}"
         if moment.kind == "cancelled" and not moment.step:
             return f"cancelled: by {_by(moment.detail)}"
@@ -306,7 +309,8 @@ def _by(detail: msgspec.Raw) -> str:
         return "an operator"
 
 
-def _text(raw: msgspec.Raw) -> str | None:
+def text_of(raw: msgspec.Raw) -> str | None:
+    """Give JSON as text; None for null."""
     data = bytes(raw)
     return None if data == b"null" else data.decode()
 

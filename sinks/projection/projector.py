@@ -22,7 +22,7 @@ from schemas.errors import InvalidInput
 from schemas.ports import Chunk, Clock, PlacedReader, Slot
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
-from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, LATE, MISTYPED, RESULTS, is_events
+from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, LATE, MISTYPED, RESULTS, SHADOWS, is_events
 from sinks.projection.columns import (
     Reader,
     Unreadable,
@@ -36,6 +36,7 @@ from sinks.projection.columns import (
     unreadable_frame,
 )
 from sinks.projection.event_columns import ahead_of, event_rows
+from sinks.projection.shadow_columns import shadow_frames
 from sinks.projection.tables import DEAD_LETTERS as LETTERS_TABLE
 from sinks.projection.tables import EVENTS
 from sinks.projection.topics_read import kind as kind_of
@@ -51,6 +52,7 @@ _READERS: Final[dict[str, Reader]] = {
     DEAD_LETTERS: dead_letter_frames,
     LATE: late_frames,
     MISTYPED: mistyped_frames,
+    SHADOWS: shadow_frames,
 }
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-FORMAT: Final = 4
+from sinks.projection.shadow_views import SHADOW_TABLES, SHADOW_VIEWS
+
+FORMAT: Final = 5
 HALVES: Final = ("half_0", "half_1")
 EVENTS: Final = "events"
 HISTORY: Final = "history"
@@ -49,6 +51,7 @@ TABLES: Final[dict[str, str]] = {
     ),
     LATE: "tenant varchar, flow varchar, event varchar, time timestamptz, appended_at timestamptz, key varchar",
     MISTYPED: "tenant varchar, flow varchar, version varchar, minute timestamptz, events bigint",
+    **SHADOW_TABLES,
 }
 
 SETUP: Final = (
@@ -195,6 +198,7 @@ VIEWS: Final[dict[str, str]] = {
             asked->'$.show' as "show"
         from passes join shown.executions executions
             on (executions.tenant, executions.execution) = (passes.tenant, passes.execution)""",
+    **SHADOW_VIEWS,
 }
 
 

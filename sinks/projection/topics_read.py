@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, LATE, MISTYPED, RESULTS, is_events
+from schemas.topics import ACTIONS_PREFIX, CONTROL, DEAD_LETTERS, HISTORY, LATE, MISTYPED, RESULTS, SHADOWS, is_events
 
-RECORDS: Final = frozenset({HISTORY, ACTIONS_PREFIX, RESULTS, DEAD_LETTERS, LATE, MISTYPED})
+RECORDS: Final = frozenset({HISTORY, ACTIONS_PREFIX, RESULTS, DEAD_LETTERS, LATE, MISTYPED, SHADOWS})
 
 
 def reads(topic: str) -> bool:

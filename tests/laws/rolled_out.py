@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -20,7 +20,7 @@ from infra.embedded_log import IngressLog
 from infra.file_reader import FileReader
 from schemas.ports import Append
 from schemas.records import Decision, OperatorCommand, Result, encode
-from schemas.topics import COMMANDS, DECISIONS, partition_of
+from schemas.topics import COMMANDS, DECISIONS, RESULTS, partition_of
 from sinks.ingress.client import FileIngress
 from tests.simulation.run import MEMORY
 
@@ -38,6 +38,26 @@ class Rolled:
         self._settings = EngineSettings("events", turn_rows)
         self._log = IngressLog(home / "ingress.db")
         self._engine = build_engine(home, self._settings)
+        self._results = IngressLog(home / "dispatcher-0.db")
+        self._answered: set[str] = set()
+
+    def answer(self, outcome: Callable[[Any], Mapping[str, Any] | str]) -> int:
+        """Give each awaited command its outcome: a record, or the code of an error. Gives how many there were."""
+        fresh = [one for one in self.records("actions.file") if one.get("awaited") and one["id"] not in self._answered]
+        for one in fresh:
+            self._answered.add(one["id"])
+            said = outcome(one)
+            status: Any = "failed" if isinstance(said, str) else "delivered"
+            result = Result(
+                action=one["id"], execution=one["subject"], tenant=one["tenant"], flow=one["flow"], step=one["step"],
+                type=one["type"], connector="file", status=status, attempts=1, at=START_US, wall=START_US, awaited=True,
+                code=said if isinstance(said, str) else None, data=None if isinstance(said, str) else dict(said),
+            )  # fmt: skip
+            partition = partition_of(one["tenant"], self._log.partitions)
+            self._results.append([Append(RESULTS, partition, [encode(result)])], START_US)
+        if fresh:
+            self.turns()
+        return len(fresh)
 
     def deploy(self, text: str) -> list[str]:
         """Put definitions in force; give the versions of the flows."""
@@ -73,6 +93,7 @@ class Rolled:
         """Leave."""
         self._engine.close()
         self._log.close()
+        self._results.close()
 
     def records(self, topic: str) -> list[Any]:
         """Give what the engine has written to a topic."""
@@ -130,6 +151,3 @@ def bucket(tenant: str, flow: str, entity: str | None) -> int:
 
 def _text(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
-
-
-__all__ = ["MINUTE_US", "START_US", "Result", "Rolled", "bucket", "by_hand", "decided", "order", "rolled"]

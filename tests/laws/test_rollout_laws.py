@@ -167,7 +167,6 @@ def test_what_starts_is_what_one_version_alone_would_start_each_by_its_entity(
     customer = {f"e{number}": None if one is None else one for number, _, one, _, _ in drawn}
     expected: Counter[tuple[str, str, str]] = Counter()
     for (flow, _, cause), count in every.items():
-        assert count == 1
         entity = entity_of(flow, cause, customer)
         on_new = bucket("acme", flow, entity) < percent * 100
         expected[flow, new[flow] if on_new else old[flow], cause] += 1

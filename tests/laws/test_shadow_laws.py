@@ -1,0 +1,154 @@
+"""Laws of shadows: nothing that they do shows in what the others do, and the same version beside itself does the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any, Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.laws.rolled_out import Rolled, Told, by_hand, decided, order, rolled
+
+CONTRACTS: Final = """
+event: order.placed
+topic: orders.events
+fields: {order: {id: string, customer_id: string?, total: int}}
+---
+event: order.cancelled
+topic: orders.events
+fields: {order: {id: string, customer_id: string?, total: int}}
+---
+event: order.noticed
+topic: notices.events
+fields: {order: {said: string}}
+---
+flow: child
+inputs: {order: string}
+trigger: {manual: {roles: [desk]}}
+steps: [{action: help, as: help, await: true, timeout: 1h, with: {order: "{{ inputs.order }}"}, returns: {by: string}}]
+output: {by: "{{ help.by }}"}
+---
+"""
+FLOW: Final = """
+flow: main
+trigger:
+  - {as: placed, event: order.placed, conditions: [order.total >= LEAST]}
+  - {as: desk, manual: {roles: [desk]}}
+inputs: {customer: string?}
+limits: {concurrency: {key: order.customer_id, max: 2, over: queue}}
+rollout: {shadow: true}
+steps:
+  - {action: reserve, as: stock, await: true, timeout: 1h,
+     with: {order: "{{ coalesce(order.id, 'none') }}", me: "{{ execution.id }}"},
+     returns: {id: string}, compensate: {action: release, with: {stock: "{{ stock.id }}"}}}
+  - {wait: order.cancelled, as: gone, correlate: gone.order.customer_id == order.customer_id, look_back: 10m, timeout: 40m,
+     on_timeout: continue}
+  - {approve: "Go on?", as: approval, by: {role: lead}, timeout: 2h, on_timeout: rejected}
+  - {emit: order.noticed, with: {order: {said: "{{ stock.id }} {{ approval.outcome }}"}}}
+  - {call: child, as: helped, with: {order: "{{ stock.id }}"}, timeout: 3h}
+  - {action: charge, as: paid, await: true, timeout: 1h, with: {stock: "{{ stock.id }}", by: "{{ helped.by }}", much: PRICE}}
+"""
+orders = st.lists(
+    st.tuples(st.sampled_from([0, 1, 30]), st.sampled_from([None, "a", "b"]), st.integers(1, 4), st.booleans(), st.booleans()),
+    min_size=1,
+    max_size=8,
+)
+LIVE_TOPICS: Final = ("history", "actions.file", "cancels", "notices.events", "approvals.events", "flows.events", "dead_letters")
+
+
+def version(least: int, price: int, *, shadow: bool) -> str:
+    text = CONTRACTS + FLOW.replace("LEAST", str(least)).replace("PRICE", str(price))
+    return text if shadow else text.replace("rollout: {shadow: true}\n", "")
+
+
+def outcome(command: Any) -> dict[str, Any] | str:
+    """Answer by what the command says, so that both runs hear the same."""
+    number = sum(command["subject"].encode())
+    match command["type"]:
+        case "charge":
+            return "rejected" if number % 3 == 0 else {}
+        case "help":
+            return {"by": "ann"} if number % 4 else "unavailable"
+        case _:
+            return {"id": f"S{number}"} if number % 5 else "rejected"
+
+
+def play(one: Rolled, drawn: list[Any], *, again: bool) -> None:
+    """Send orders one by one, answer what is asked, decide every other approval, and let the clock run out."""
+    one.hold(held=True)
+    minute, asked = 0, 0
+    for number, (on, customer, total, placed, desk) in enumerate(drawn):
+        minute += on
+        data = {"total": total} | ({} if customer is None else {"customer_id": customer})
+        told: list[Told] = [order(number, minute, data, kind="order.placed" if placed else "order.cancelled")]
+        one.tell([*told, *([by_hand("main", number, {"customer": "x"})] if desk else [])])
+        if number % 2:
+            while one.answer(outcome):
+                pass
+        for event in one.records("approvals.events")[asked:]:
+            asked += 1
+            if asked % 2 and event["type"] == "approval.requested":
+                said = "approved" if asked % 3 else "rejected"
+                one.tell([decided("acme", event["subject"], "approval", said)])
+        if again:
+            one.restart()
+    one.hold(held=False)
+    one.turns()
+    for _ in range(50):
+        if not one.answer(outcome):
+            return
+    raise AssertionError("it asks for ever")
+
+
+def said(one: Rolled) -> dict[str, list[Any]]:
+    return {topic: sorted(one.records(topic), key=str) for topic in LIVE_TOPICS}
+
+
+def ways(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Give the transitions of executions and of shadows, by the execution that they belong to."""
+    live: dict[str, list[Any]] = defaultdict(list)
+    shadow: dict[str, list[Any]] = defaultdict(list)
+    for record in one.records("history"):
+        if record["flow"] == "main":
+            live[record["execution"]] += [moment[:4] for moment in record["transitions"]]
+    for record in one.records("shadows"):
+        assert record["history"]["namespace"] == "shadow"
+        shadow[record["beside"]] += [moment[:4] for moment in record["history"]["transitions"]]
+    return dict(live), dict(shadow)
+
+
+@settings(max_examples=10, deadline=None)
+@given(orders, st.sampled_from([1, 3, 8192]), st.booleans(), st.integers(1, 4))
+def test_nothing_that_a_shadow_does_shows_in_what_the_others_do(drawn: Any, turn_rows: int, again: bool, least: int) -> None:
+    with rolled() as alone:
+        alone.deploy(version(2, 1, shadow=False))
+        play(alone, drawn, again=False)
+        expected = said(alone)
+    with rolled(turn_rows) as both:
+        both.deploy(version(2, 1, shadow=False))
+        both.deploy(version(least, 2, shadow=True))
+        play(both, drawn, again=again)
+        found = said(both)
+        live, shadow = ways(both)
+    assert found == expected
+    absent = {identity for identity, moments in shadow.items() if not moments}
+    assert all(shadow.get(identity) or identity in absent for identity in live)
+
+
+@settings(max_examples=10, deadline=None)
+@given(orders, st.sampled_from([1, 8192]), st.booleans())
+def test_the_same_steps_in_shadow_go_the_same_way(drawn: Any, turn_rows: int, again: bool) -> None:
+    free = "limits: {concurrency: {key: order.customer_id, max: 2, over: queue}}\n"
+    with rolled(turn_rows) as both:
+        both.deploy(version(2, 1, shadow=False).replace(free, ""))
+        both.deploy(version(2, 2, shadow=True).replace(free, ""))
+        play(both, drawn, again=again)
+        live, shadow = ways(both)
+        muted = {one["action"]: one for record in both.records("shadows") for one in record.get("muted", [])}
+        sent = {one["id"]: one for one in both.records("actions.file") if one["flow"] == "main"}
+    assert shadow == live
+    assert muted.keys() == sent.keys()
+    for identity, one in muted.items():
+        changed = {"much": 2} if one["type"] == "charge" else {}
+        assert one["params"] == {**sent[identity]["data"], **changed}
