@@ -13,20 +13,21 @@ from schemas.errors import InvalidInput
 
 DECIMAL: Final = "$decimal"
 RECORD: Final = "$record"
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _MARKS: Final = ({DECIMAL}, {RECORD})
 
 
 def exact(value: Any) -> Any:
     """Mark the decimals within a value."""
-    if type(value) in _PLAIN:
+    kind = type(value)
+    if kind in PLAIN:
         return value
-    if isinstance(value, Decimal):
+    if kind is Decimal:
         return {DECIMAL: str(value)}
-    if isinstance(value, dict):
+    if kind is dict:
         marked = {key: exact(item) for key, item in value.items()}
         return {RECORD: marked} if marked.keys() in _MARKS else marked
-    if isinstance(value, list | tuple):
+    if kind is list or kind is tuple:
         return [exact(item) for item in value]
     return value
 
