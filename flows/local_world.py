@@ -21,6 +21,7 @@ from operators.execution import Cause
 from operators.gather import gather, open_gathering
 from operators.limit_book import place_of
 from operators.met_parts import part_of, reads_of
+from operators.missed import verdict_of
 from operators.policies import Policies
 from operators.start_inputs import BadInputs, input_env
 from operators.wait_shapes import WaitShapes
@@ -52,6 +53,8 @@ class LocalWorld:
     _shapes: WaitShapes = field(default_factory=WaitShapes)
     _next: deque[Callable[[], None]] = field(default_factory=deque)  # what executions said to each other
     dropped: list[tuple[LocalExecution, str]] = field(default_factory=list)  # starts that limits did not let be, and why
+    late: list[tuple[str, str]] = field(default_factory=list)  # (execution that began for want of it, event that came then)
+    _verdicts: list[tuple[int, int, LocalExecution]] = field(default_factory=list)  # of absences: key, latest time
     _rows: int = 0
     _limits: LocalLimits = field(init=False)
 
@@ -123,6 +126,9 @@ class LocalWorld:
     def _book(self, one: LocalExecution, advanced: Advanced | None, now_us: int) -> None:
         if advanced is None:
             return
+        verdict = verdict_of(one.runnable, one.state) if advanced.begun is not None else None
+        if verdict is not None:
+            self._verdicts.append((*verdict, one))
         before = place_of(one.state)
         one.take(advanced, now_us)
         self.commands.extend(said.action() for said in advanced.commands if said.body.hops <= HOPS_MAX)

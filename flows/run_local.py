@@ -117,6 +117,8 @@ class LocalRun(LocalWorld):
         event = local_event(frame, self._shapes, clock_us)
         if event.key in self._seen:
             return
+        verdicts = [one for key, time_us, one in self._verdicts if key in event.keys and event.met.time_us <= time_us]
+        self.late.extend((one.id.hex(), event.met.id) for one in verdicts)
         waiting = [
             (wait.kind != "retract", place, token, one)
             for place, one in enumerate(self.executions.values())

@@ -26,6 +26,7 @@ from infra import (
     seen,
     timers,
     waits,
+    verdicts,
     windows,
 )
 from infra.ended import EndedSweep
@@ -40,6 +41,7 @@ from schemas.errors import BrokenInvariant, Fatal
 from schemas.ports import (
     HeldBack,
     MetPlace,
+    AbsenceVerdict,
     Remembered,
     SchedulePlace,
     StoredExecution,
@@ -100,6 +102,7 @@ class SqliteStateStore:
         self._limits = StoredLimits(self._connection)
 
     @property
+        self._any_verdicts = verdicts.any_there(self._connection)
     def limits(self) -> StoredLimits:
         """Give what holds, waits for and has spent the limits."""
         return self._limits
@@ -180,6 +183,13 @@ class SqliteStateStore:
             return remembered.find(self._connection, key, since_us)
 
     def schedules(self) -> Sequence[SchedulePlace]:
+    def verdicts(self, keys: Collection[int]) -> Sequence[AbsenceVerdict]:
+        """Give the verdicts of absences that an event of one of the keys came too late for."""
+        if not self._any_verdicts:
+            return ()
+        with self._using():
+            return verdicts.find(self._connection, keys)
+
         """Give how far each schedule is accounted for."""
         with self._using():
             return schedules.read(self._connection)
@@ -234,6 +244,9 @@ class SqliteStateStore:
             windows.write(connection, turn.windows)
         if turn.limits is not None:
             limits.write(connection, turn.limits)
+        if turn.verdicts:
+            verdicts.write(connection, turn.verdicts)
+            self._any_verdicts = True
         if turn.held_back is not None:
             held_back.write(connection, turn.held_back)
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
@@ -290,6 +303,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
                 held_back,
                 seen,
                 positions,
+                verdicts,
                 log_tables,
             ):
                 part.create(connection)

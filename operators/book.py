@@ -13,6 +13,7 @@ from operators.emit import event_too_many_hops, flow_ended, too_many_hops
 from operators.limit_book import follow, place_of
 from operators.live import Live, core_id
 from operators.met_parts import part_of, reads_of
+from operators.missed import note_verdict
 from operators.pending import Changes, ChildEnd, ChildGone, ChildStart, Pending, TwinAsks, TwinEnded, see
 from operators.recall import remembered
 from schemas.commands import Command
@@ -42,6 +43,8 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
         return
     limited = live.runnable.limited
     before = place_of(live.state) if limited else None
+    if advanced.begun is not None:
+        note_verdict(pending, live)
     live.state, live.status, live.env, live.touched = advanced.state, advanced.status, advanced.env, True
     if advanced.begun is not None:  # a watch has become an execution
         live.cause, live.started_us, live.known = advanced.begun, now_us, {}

@@ -17,9 +17,9 @@ from operators.times import Times
 from schemas.effects import Abandoned, Called, Ended
 from schemas.ids import LIVE
 from schemas.limits import LimitChanges, LimitReads
-from schemas.ports import Append, ChangedExecution, NewExecution, Remembered, StoredExecution, Timer, Wait
+from schemas.ports import AbsenceVerdict, Append, ChangedExecution, NewExecution, Remembered, StoredExecution, Timer, Wait
 from schemas.program import Program
-from schemas.records import DeadLetter
+from schemas.records import DeadLetter, Late
 
 NOBODY: Final = Arrivals(())
 
@@ -123,6 +123,7 @@ class Reads:
     deadlines: Sequence[Timer] = ()  # in order, as `due`
     by_id: Mapping[bytes, int] = field(default_factory=dict)  # rows of the executions that inputs name
     waits: Sequence[Wait] = ()  # found by the wait keys of the batch
+    verdicts: Sequence[AbsenceVerdict] = ()  # of absences in earlier turns, found by the same keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ class TurnResult:
     waits_gone: Sequence[Wait] = ()
     remembered: Sequence[Remembered] = ()
     discarded: Sequence[int] = ()
+    verdicts: Sequence[AbsenceVerdict] = ()
+    late: Sequence[Late] = ()
     limits: LimitChanges | None = None
     met: Mapping[bytes, str] = field(default_factory=dict)  # of a batch that is halfway: what is seen once its row is done
 
@@ -251,6 +254,7 @@ class Pending:
     reach: int = 0  # the first row that can meet a wait opened now
     floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back
     number: int = 0
+    verdicts: list[tuple[int, AbsenceVerdict]] = field(default_factory=list)  # of absences, with the first row behind each
     gathering: dict[int, int] = field(default_factory=dict)  # by key the rows of what gathers ends of flows since this turn
     admission: Admission = field(init=False)
     followed: bool = field(init=False)  # whether any flow starts after another

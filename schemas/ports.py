@@ -152,6 +152,16 @@ class Wait(NamedTuple):
 MetPlace = tuple[int, int, int]  # of a wait among those that one event meets, in order: (not retract, execution, token)
 
 
+class AbsenceVerdict(NamedTuple):
+    """That something did not come in time: the key it would have been found by, who began for want of it, and its latest time."""
+
+    key: int
+    execution: bytes  # its public id
+    time_us: int
+    tenant: str
+    flow: str
+
+
 class Remembered(NamedTuple):
     """An event that a wait opened later may look back to: `at_us` is the clock at its row, `order` its place among such rows."""
 
@@ -271,6 +281,7 @@ class TurnCommit:
     waits_gone: Sequence[Wait] = ()
     remembered: Sequence[Remembered] = ()
     remember_since_us: int = 0  # what came before is forgotten
+    verdicts: Sequence[AbsenceVerdict] = ()
     schedules: Sequence[SchedulePlace] = ()
     schedules_gone: Sequence[tuple[str, str, str, str]] = ()  # (tenant, flow, trigger, zone)
     windows: WindowChanges | None = None
@@ -349,6 +360,10 @@ class StateStore(Protocol):
 
     def find(self, ids: Sequence[bytes]) -> dict[bytes, StoredExecution]:
         """Read live executions by public id; ended ones are not in the answer."""
+        ...
+
+    def verdicts(self, keys: Collection[int]) -> Sequence[AbsenceVerdict]:
+        """Give the verdicts of absences that an event of one of the keys came too late for."""
         ...
 
     def schedules(self) -> Sequence[SchedulePlace]:

@@ -230,11 +230,12 @@ class Engine:
             started, actions = started + len(result.starts), actions + result.actions
             if part.last:
                 partitions = self._settings.partitions
-                told = [*late_appends(work.late, partitions), *mistyped_appends(work.mistyped, partitions)]
+                told = [*late_appends([*work.late, *result.late], partitions), *mistyped_appends(work.mistyped, partitions)]
                 result = replace(result, emitted=[*result.emitted, *told])
                 self._commit(result, part.times.now_us, decoded.taken.positions, decoded.outcomes, self._triggers.take_changes())
             else:
-                self._commit(result, part.times.now_us, {}, 0)
+                told = late_appends(result.late, self._settings.partitions)
+                self._commit(replace(result, emitted=[*result.emitted, *told]), part.times.now_us, {}, 0)
                 self._go_on()
         rows = sum(segment.decoded.rows for segment in decoded.segments)
         done = Done(self._turn, rows, started, actions, len(dead))
@@ -270,9 +271,9 @@ class Engine:
             halfway=part.halfway,
             met=met,
         )
-        return resume(begin(batch, self._reads(part, work.arrived)))
+        return resume(begin(batch, self._reads(part, work.arrived, arrivals)))
 
-    def _reads(self, part: Part, arrived: Sequence[Arrived]) -> Reads:
+    def _reads(self, part: Part, arrived: Sequence[Arrived], arrivals: Arrivals) -> Reads:
         """Read what the store knows of a part, all at once."""
         waits = part.waits
         named = self._store.find(sorted({identity for one in part.inputs if (identity := named_by(one)) is not None}))
@@ -290,6 +291,7 @@ class Engine:
             part.passing,
             {identity: stored.row for identity, stored in named.items()},
             waits,
+            self._store.verdicts(arrivals.keys()) if arrived else (),
         )
 
     def _clock_at(self, now_us: int) -> int:
@@ -319,6 +321,7 @@ class Engine:
             waits_set=result.waits_set,
             waits_gone=result.waits_gone,
             windows=changes.windows,
+            verdicts=result.verdicts,
             schedules=changes.schedules,
             schedules_gone=changes.schedules_gone,
             remembered=result.remembered,

@@ -169,6 +169,7 @@ class Recorded:
     histories: dict[str, list[Any]] = field(default_factory=dict)
     dead: list[dict[str, Any]] = field(default_factory=list)
     events: list[bytes] = field(default_factory=list)
+    late: list[tuple[str, str]] = field(default_factory=list)
     _clock: HandClock = field(default_factory=HandClock)
     _engine: Engine | None = None
     _ingress: IngressLog | None = None
@@ -246,6 +247,8 @@ class Recorded:
             for to, one in decisions + orders + forks:
                 self.send(to, one)
             return bool(decisions or orders or forks)
+        if topic == "late":
+            self.late.append((record["key"], record["event"]))
         if topic == "dead_letters":
             self.dead.append(record)
         return False

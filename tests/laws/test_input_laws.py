@@ -130,6 +130,7 @@ def test_any_cut_and_any_death_give_what_the_reference_gives_for_the_same_order(
         seen(f"forks: {min(forked, 3)}")
         assert {action["id"] for action in one.actions} == {command.id for command in local.commands}
         assert len(one.actions) == len(local.commands)
+        assert sorted(one.late) == sorted(local.late)
         assert sorted(json.loads(data)["id"] for data in one.events) == sorted(event.id for _, event in local.events)
         assert all(status_ended(history.status) for history in local.histories())
 
