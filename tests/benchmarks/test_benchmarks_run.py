@@ -37,6 +37,7 @@ def run_tiny(bench: str, folder: Path) -> dict[str, Any]:
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bench", KEYS)
 def test_a_tiny_run_ends_with_its_keys(bench: str, tmp_path: Path) -> None:
     kept = ROOT / "benchmarks" / "results" / f"{bench}.jsonl"

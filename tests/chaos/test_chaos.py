@@ -51,6 +51,9 @@ class Ruin:
     read: Read | None = None
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def ruin(tmp_path_factory: pytest.TempPathFactory, seed: int) -> Ruin:
     home = tmp_path_factory.mktemp("chaos")
@@ -114,7 +117,6 @@ def _await(supervisor: Supervisor, done: Any, within_s: float, what: str) -> Non
         assert time.monotonic() < until_s, f"{what}: {dict(supervisor.statuses)}"
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(int(400 + KILLS * SECONDS_A_KILL))
 def test_every_kill_met_a_process_that_had_worked(ruin: Ruin, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():

@@ -36,6 +36,7 @@ def test_the_whole_catalogue_is_deployed_by_one_command(home: Path) -> None:
     assert again["written"] == 0
 
 
+@pytest.mark.slow
 def test_one_report_follows_when_three_zones_have_closed_the_month(home: Path) -> None:
     with receiving(books) as server:
         command("connectors", "set", "*", "http", f"url={server.url}", home=home)

@@ -10,6 +10,8 @@ import time
 from base64 import b64encode
 from pathlib import Path
 
+import pytest
+
 from flows.engine.careful import DEATHS
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
@@ -53,6 +55,7 @@ def _letters(home: Path) -> list[DeadLetter]:
     return [decode(DeadLetter, record) for record in records]
 
 
+@pytest.mark.slow
 def test_a_record_on_which_the_engine_raises_is_set_aside_after_four_deaths(tmp_path: Path) -> None:
     _fill(tmp_path)
     for _ in range(DEATHS + 2):

@@ -78,6 +78,7 @@ def test_a_role_that_keeps_crashing_is_given_up_with_its_last_error(tmp_path: Pa
         until(run, lambda: False)
 
 
+@pytest.mark.slow
 def test_a_role_that_keeps_falling_silent_is_given_up_however_long_the_silences_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

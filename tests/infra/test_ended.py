@@ -99,6 +99,7 @@ class World:
         assert self.store.meta().live == len(self.live)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_only_what_ended_and_is_old_goes_and_all_of_it_does(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

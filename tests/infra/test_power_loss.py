@@ -67,6 +67,7 @@ def run(path: Path, disk: FaultyDisk, last: int) -> int:
     return promised
 
 
+@pytest.mark.slow
 def test_power_lost_at_any_operation_from_the_making_of_the_file_on_leaves_whole_turns(tmp_path: Path) -> None:
     calm = new_disk(0)
     run(tmp_path / "calm.db", calm, 2)

@@ -85,6 +85,7 @@ def test_timers_of_one_token_stand_side_by_side(store: SqliteStateStore) -> None
     assert store.due(NOW_US << 1, 10) == reminders
 
 
+@pytest.mark.slow
 def test_what_came_before_is_remembered_for_its_time(store: SqliteStateStore) -> None:
     hour_us = 3_600_000_000
     came = [Remembered(7, NOW_US + at * hour_us, at, b"e%d" % at) for at in range(4)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Final
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -149,6 +150,7 @@ def test_a_share_is_about_what_it_says() -> None:
     assert abs(taken - 5_000) < 250
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(told, st.lists(st.integers(1, 15), max_size=4), st.sampled_from([1, 3, 8192]), st.booleans(), st.sampled_from([0, 25, 60]))
 def test_what_starts_is_what_one_version_alone_would_start_each_by_its_entity(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from cronsim import CronSim
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -111,6 +112,7 @@ def fits(cron: str, local_us: int) -> bool:
     return on_day and local.month in parsed.months and local.hour in parsed.hours and local.minute in parsed.minutes
 
 
+@pytest.mark.slow
 @given(crons, st.sampled_from(ZONES), moments, st.integers(0, 2 * DAY_US))
 @settings(max_examples=60, deadline=None)
 def test_where_one_begins_to_look_does_not_show(cron: str, zone: str, start: datetime, on_us: int) -> None:

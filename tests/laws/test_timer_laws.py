@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ turns = st.tuples(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None)
 @given(st.lists(turns, max_size=12))
 def test_timers_come_in_order_each_once_however_they_were_set(steps: list[tuple[list[int], list[int], int, int, bool]]) -> None:

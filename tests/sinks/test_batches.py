@@ -249,6 +249,7 @@ _commands = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     commands=_commands,
