@@ -14,7 +14,7 @@ Standing = Literal["open", "approved", "rejected", "over"]
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One approval as it stands. `over`: it is closed, and how is not known any more (its execution has ended since).
+    """One approval as it stands. `over`: it is closed, and how is not known: its execution has ended, or was never there.
 
     `by` is empty where nobody decided in time; `votes` are those who have approved so far, `excluded` may not decide.
     """
@@ -32,7 +32,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int = 0
 
 
-# (tenant, execution, step, pass); None where there is no such execution of that tenant, or nothing can be read
+# (tenant, execution, step, pass); None where nothing can be read
 Questions = Callable[[str, str, str, int], Asked | None]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from infra.executions import ExecutionRow, show_with_program
 from operators.execution import State, unpack
@@ -14,8 +14,6 @@ from schemas.program import unpack as unpack_program
 from schemas.program_graph import Graph
 from schemas.topics import engine_file
 
-OVER: Final = "over"
-
 
 class StoredQuestions:
     """Answers by the file of a home's engine. State: none; each question is one short transaction."""
@@ -25,11 +23,13 @@ class StoredQuestions:
         self._path = home / engine_file(0)
 
     def __call__(self, tenant: str, execution: str, step: str, occurrence: int) -> Asked | None:
-        """Give an approval as it stands; None where there is no such execution of that tenant, or nothing can be read."""
+        """Give an approval as it stands; `over` where that tenant has no such execution, None if nothing can be read."""
         try:
+            if not self._path.exists():
+                return None
             found = show_with_program(self._path, bytes.fromhex(execution))
             if found is None or found[0].tenant != tenant:
-                return None
+                return Asked(standing="over", flow="")
             return _asked(found[0], unpack_program(found[1]) if found[1] is not None else None, step, occurrence)
         except (MillraceError, ValueError):
             return None

@@ -96,7 +96,7 @@ def refused_for(by: str, asked: Asked) -> str:
 
 
 def _page(title: str, rest: str, claim: Claim, asked: Asked | None) -> str:
-    flow = "" if asked is None else f"Flow {asked.flow}, "
+    flow = f"Flow {asked.flow}: " if asked is not None and asked.flow else ""
     about = f"{flow}step {claim.step} of execution {claim.execution} of {claim.tenant}."
     return _PAGE.format(title=escape(title), style=_STYLE, rest=rest, about=escape(about))
 
