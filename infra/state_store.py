@@ -25,8 +25,8 @@ from infra import (
     schedules,
     seen,
     timers,
-    waits,
     verdicts,
+    waits,
     windows,
 )
 from infra.ended import EndedSweep
@@ -39,9 +39,9 @@ from infra.sqlite import Connection, close, open_writer, rows, storage_errors, t
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
 from schemas.ports import (
+    AbsenceVerdict,
     HeldBack,
     MetPlace,
-    AbsenceVerdict,
     Remembered,
     SchedulePlace,
     StoredExecution,
@@ -100,9 +100,9 @@ class SqliteStateStore:
         self._timers = TimerIndex(self._connection)
         self._deadlines = TimerIndex(self._connection, DEADLINES)
         self._limits = StoredLimits(self._connection)
+        self._any_verdicts = verdicts.any_there(self._connection)
 
     @property
-        self._any_verdicts = verdicts.any_there(self._connection)
     def limits(self) -> StoredLimits:
         """Give what holds, waits for and has spent the limits."""
         return self._limits
@@ -182,7 +182,6 @@ class SqliteStateStore:
         with self._using():
             return remembered.find(self._connection, key, since_us)
 
-    def schedules(self) -> Sequence[SchedulePlace]:
     def verdicts(self, keys: Collection[int]) -> Sequence[AbsenceVerdict]:
         """Give the verdicts of absences that an event of one of the keys came too late for."""
         if not self._any_verdicts:
@@ -190,6 +189,7 @@ class SqliteStateStore:
         with self._using():
             return verdicts.find(self._connection, keys)
 
+    def schedules(self) -> Sequence[SchedulePlace]:
         """Give how far each schedule is accounted for."""
         with self._using():
             return schedules.read(self._connection)
@@ -239,14 +239,14 @@ class SqliteStateStore:
         self._deadlines.write(turn.deadlines_gone, turn.deadlines_set, turn.now_us)
         waits.write(connection, turn.waits_gone, turn.waits_set)
         remembered.write(connection, turn.remembered, turn.remember_since_us)
+        if turn.verdicts:
+            verdicts.write(connection, turn.verdicts)
+            self._any_verdicts = True
         schedules.write(connection, turn.schedules, turn.schedules_gone)
         if turn.windows is not None:
             windows.write(connection, turn.windows)
         if turn.limits is not None:
             limits.write(connection, turn.limits)
-        if turn.verdicts:
-            verdicts.write(connection, turn.verdicts)
-            self._any_verdicts = True
         if turn.held_back is not None:
             held_back.write(connection, turn.held_back)
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
@@ -297,13 +297,13 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
                 timers,
                 waits,
                 remembered,
+                verdicts,
                 schedules,
                 windows,
                 limits,
                 held_back,
                 seen,
                 positions,
-                verdicts,
                 log_tables,
             ):
                 part.create(connection)
