@@ -5,7 +5,8 @@ What an execution says to another (a call, the end of a call) is given to it rig
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 from operators.advance import Runnable, child_ended, command, fire, start, watch
 from operators.book import book, expect, meet_open, moment_of
@@ -296,21 +297,7 @@ def _settle(pending: Pending) -> None:
     queue = pending.queue
     while queue:
         item = queue.popleft()
-        match item:
-            case ChildStart():
-                _call(pending, item)
-            case ChildEnd():
-                _end_call(pending, item)
-            case ChildGone():
-                _abandon(pending, item)
-            case Freed():
-                next_of(pending, item)
-            case Asks():
-                ask_first(pending, item)
-            case TwinAsks():
-                offer(pending, item)
-            case TwinEnded():
-                beside_ended(pending, item)
+        _SAID[type(item)](pending, item)
 
 
 def _call(pending: Pending, item: ChildStart) -> None:
@@ -376,3 +363,14 @@ def _row_of(pending: Pending, execution: str) -> int | None:
     except ValueError:
         return None
     return pending.by_id.get(identity, pending.reads.by_id.get(identity))
+
+
+_SAID: Final[dict[type, Callable[[Pending, Any], None]]] = {
+    ChildStart: _call,
+    ChildEnd: _end_call,
+    ChildGone: _abandon,
+    Freed: next_of,
+    Asks: ask_first,
+    TwinAsks: offer,
+    TwinEnded: beside_ended,
+}

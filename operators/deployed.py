@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from operators.after import counted_as
-from operators.lanes import SHADOW, Lane, lanes_of, slots_of
+from operators.lanes import ORDERS, SHADOW, Lane, lanes_of, slots_of
 from operators.match import TypeTable, make_table
 from operators.match_rows import ALL, Trigger
 from operators.policies import Policies
@@ -29,7 +29,6 @@ from schemas.program import Trigger as AnyTrigger
 from schemas.records import Control
 
 _LANE: Final = "\0"  # behind the name of a flow, before what tells its lanes apart; no name holds it
-_LANE_ORDERS: Final = 1_000  # between the places of the triggers of one lane and the next
 
 
 class Deployed:
@@ -178,17 +177,17 @@ class Deployed:
         slots = slots_of(lanes)
         listed = enumerate(self._triggers[slots])
         self.scheduled.put(tenant, flow, slots, [(at, one) for at, one in listed if isinstance(one, Schedule)])
-        for number, lane in enumerate(lanes):
+        for lane in lanes:
             beside = lanes[-1] if lanes[-1].side == SHADOW and lane is not lanes[-1] else None
-            self._put_lane(tenant, lane, number, beside)
+            self._put_lane(tenant, lane, beside)
 
-    def _put_lane(self, tenant: str, lane: Lane, number: int, beside: Lane | None) -> None:
+    def _put_lane(self, tenant: str, lane: Lane, beside: Lane | None) -> None:
         """Let the triggers of a lane stand for themselves: which of the lanes takes a start is asked when they fit."""
         for order, trigger in enumerate(self._triggers[lane.version]):
             if not isinstance(trigger, EventTrigger | After):
                 continue
             self._entries.append((lane, order, beside))
-            place = order + number * _LANE_ORDERS
+            place = order + ORDERS[lane.side]
             made = Trigger(len(self._entries) - 1, tenant, lane.flow, place, trigger.condition)
             if isinstance(trigger, After):
                 self._follow(trigger, made)
@@ -196,7 +195,7 @@ class Deployed:
             if isinstance(trigger.detail, Window):
                 self.watching.put(trigger.event, made, trigger.detail)
                 continue
-            alone = made._replace(flow=f"{lane.flow}{_LANE}{lane.side}") if number else made
+            alone = made._replace(flow=f"{lane.flow}{_LANE}{lane.side}") if ORDERS[lane.side] else made
             self._by_event.setdefault(trigger.event, {}).setdefault((tenant, lane.flow), []).append(alone)
             self._tables.pop(trigger.event, None)
 

@@ -18,6 +18,7 @@ from schemas.pointer import Pointer, Share, buckets_of, keys_of, tree_of
 Side = Literal["whole", "new", "rest", "shadow"]
 WHOLE: Final = "whole"
 SHADOW: Final = "shadow"
+ORDERS: Final[dict[Side, int]] = {"whole": 0, "new": 0, "rest": 1_000, "shadow": 2_000}  # places of triggers begin there
 
 
 class Lane(NamedTuple):

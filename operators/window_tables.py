@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from operators.lanes import ORDERS, SHADOW
 from operators.match import TypeTable, make_table, match_events
 from operators.match_rows import ALL, Trigger
 from schemas.expression.tree import And, Compare, Constant, Field, Tree
@@ -79,6 +80,7 @@ def make_tables(watchers: Sequence[Watcher], owners: Collection[tuple[str, str]]
     flows = {one.flow for one in watchers}
     own = [(tenant, flow) for tenant, flow in owners if flow in flows]
     starts = [one for one in watchers if one.window.fire != "close"]
+    watching = [one for one in watchers if one.order < ORDERS[SHADOW]]  # a shadow misses nothing
     everybody = any(one.tenant == ALL for one in watchers)
     return WatchTables(
         None if everybody else frozenset(one.tenant for one in watchers),
@@ -87,7 +89,7 @@ def make_tables(watchers: Sequence[Watcher], owners: Collection[tuple[str, str]]
         _table(starts, own),
         np.array(sorted(one.entry for one in starts if one.window.fire == "crossing"), np.int64),
         _table([one for one in watchers if one.window.fire == "close"], own),
-        _frame(sorted({(one.tenant, one.feed, one.flow) for one in watchers}), ("tenant", FEED, "flow")),
+        _frame(sorted({(one.tenant, one.feed, one.flow) for one in watching}), ("tenant", FEED, "flow")),
         _frame(sorted({*own, *((one.tenant, one.flow) for one in watchers if one.tenant != ALL)}), ("tenant", "flow")),
         {one.entry: one.flow for one in watchers},
     )
