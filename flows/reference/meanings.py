@@ -162,7 +162,7 @@ OF: Final[dict[str, dict[str, str]]] = {
         "with": "Its data, or the inputs.",
         "id": "The id of the event.",
         "time": "The time of the event, if it is not that of the line.",
-        "fire": "Start by hand or by schedule.",
+        "fire": "Start by hand, or let the last slot of the schedule run that has come.",
         "zone": "The zone of the schedule that fires.",
         "decide": "Decide an approval.",
         "outcome": "approved or rejected.",
@@ -207,7 +207,7 @@ OF: Final[dict[str, dict[str, str]]] = {
     "ScheduleTrigger": {
         "schedule": "Five-field cron: minute hour day month weekday; L last day, MON#1 first Monday, FRI#L last Friday.",
         "missed": "Slots that were missed: last (the default), all or none.",
-        "overlap": "A slot while one still runs: skip (the default), queue, cancel or allow.",
+        "overlap": "A slot while one still runs: skip (the default; history says limit.skipped), queue, cancel or allow.",
         "jitter": "Spread starts over so long; the same for a schedule each time.",
         "with": "Fills the inputs.",
     },
@@ -226,6 +226,7 @@ OF: Final[dict[str, dict[str, str]]] = {
         "after": "A flow or a list of flows whose end starts this one; read as `after.flow.output`.",
         "join": "all: when the last of several has ended for one key; any: at each.",
         "key": "What ends must have in common to belong together; without it the correlation id.",
+        "within": "How long after the first end the others may come; what is not complete then is a dead letter `incomplete`.",
     },
     "ActionStep": {
         "await": "Wait for the result and bind it; needs a timeout.",

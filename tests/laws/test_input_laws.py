@@ -141,3 +141,24 @@ def transitions(histories: Sequence[Any]) -> dict[str, list[Any]]:
 
 def status_ended(status: str) -> bool:
     return status in ("completed", "failed", "cancelled")
+
+
+def test_what_comes_behind_the_verdict_of_an_absence_is_late() -> None:
+    def said(number: int, kind: str, minutes: int, order: str) -> tuple[str, bytes]:
+        data = {"payment": {"order": order, "amount": 1}} if kind == "payment.received" else {"order": {"id": order, "total": 5, "days": 0}}
+        time = print_timestamp(START_US + minutes * MINUTE_US)
+        envelope = {"specversion": "1.0", "id": f"e{number}", "source": "/law", "type": kind, "tenant": TENANT, "time": time}
+        return "shop.events", json.dumps(envelope | {"data": data}).encode()
+
+    placed = said(1, "order.placed", 0, "O1")
+    on_time, beyond, late = (
+        said(2, "payment.received", 30, "O2"),
+        said(3, "payment.received", 300, "O1"),
+        said(4, "payment.received", 60, "O1"),
+    )
+    with recorded(EngineSettings("events", partitions=PARTITIONS), 1, 20_000) as one:
+        run(one, [placed, on_time, said(5, "order.changed", 299, "O9"), beyond, late, late], [1], [4])
+        local = replayed(one.order)
+        begun = {of.runnable.program.flow: of.id.hex() for of in local.executions.values()}
+        assert sorted(one.late) == sorted([(begun["missing"], "e4"), (begun["last_wins"], "e4")]) == sorted(local.late)
+        assert "retracted" in [kind for _, kind, *_ in one.histories[begun["missing"]]]
