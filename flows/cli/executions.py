@@ -58,6 +58,8 @@ def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, ho
     actions = _rows(
         terminal, settings, f"select {', '.join(ACTIONS)} from actions where execution = {whole} order by created_at, action"
     )
+    forked = f"select detail->>'$.execution' as forked_from from history where execution = {whole} and kind = 'forked'"
+    found |= next(iter(_rows(terminal, settings, forked)), {})
     if at is not None:
         told = history_of(terminal, settings, whole), turns_of(terminal, settings, whole)
         found, steps, actions = as_it_stood(found, *told, actions, time_of(at, "--at"))

@@ -170,6 +170,8 @@ def test_a_completed_execution_is_forked_at_any_of_its_steps(shop: Shop) -> None
     fork = shop.one(execution=made["execution"])
     assert (fork["status"], fork["trigger_event"], made["forked_from"]) == ("completed", "o1", origin)
     assert made["execution"] != origin
+    assert value("executions", "show", made["execution"], home=shop.home)["forked_from"] == origin
+    assert "forked_from" not in value("executions", "show", origin, home=shop.home)
     started, forked, first, *_ = value("executions", "history", made["execution"], home=shop.home)
     assert (started["name"], first["name"], first["step"]) == ("started", "action.issued", "charged")
     kept = ["half", "received", "stock"]
@@ -253,6 +255,22 @@ def test_what_has_ended_hears_no_word_but_may_be_forked(shop: Shop) -> None:
     origin = shop.one()["execution"]
     said = command("executions", "retry", origin, "--step", "charged", home=shop.home, code=2).stderr
     assert f"{origin} has ended: completed; `millrace executions fork {origin[:12]} --from STEP`" in said
+
+
+def test_a_fork_is_a_start_like_any_other_to_a_limit(tmp_path: Path) -> None:
+    limited = SHIP.replace("on_error:", "limits: {concurrency: {max: 1, over: queue}}\non_error:")
+    shop = Shop(deployed(tmp_path / "limited", limited))
+    shop.send("order.placed", "o1", order={"id": "A1", "total": 9.99})
+    shop.work()
+    origin = shop.one()["execution"]
+    made = shop.fork(origin, "received", "--set", "order.total=5")["execution"]
+    assert (shop.one(execution=made)["waiting_on"], shop.names(made)) == ("limit concurrency", ["started", "limit.entered"])
+    command("executions", "cancel", origin, home=shop.home)
+    shop.work()
+    assert shop.names(made) == ["started", "limit.entered", "forked", "wait.entered received"]
+    again = shop.fork(made, "received")["execution"]
+    assert shop.one(execution=again)["status"] == "waiting"
+    shop.close()
 
 
 def test_nobody_forks_what_is_another_tenants(shop: Shop) -> None:
