@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.topics import FLOW_EVENTS
-from tests.laws.test_trigger_engine_laws import MINUTE_US, START_US, _text, tell
+from flows.deployment import check_files, deploy
+from flows.engine.engine import EngineSettings
+from flows.roles.engine import build_engine
+from infra.clock import SystemClock
+from infra.embedded_log import IngressLog
+from infra.sqlite import open_reader, rows
+from schemas.ports import Append
+from schemas.topics import FLOW_EVENTS, partition_of
+from sinks.ingress.client import FileIngress
+from tests.laws.test_trigger_engine_laws import MINUTE_US, START_US, _hold, _text, a_home, tell
 
 FLOWS: Final = """
 event: order.noticed
@@ -131,3 +140,36 @@ def test_what_starts_together_is_what_should(drawn: Any) -> None:
     _, _, _, dead, said = tell(FLOWS, FLOW_EVENTS, list(records(punctual)), ([], 8192), again=False)
     assert [(tenant, text) for tenant, source, text in said if source == "/flows/together"] == expected(punctual)
     assert all(reason == "incomplete" for _, reason, _, _ in dead)
+
+
+def test_a_redeploy_completes_what_is_gathered_in_the_version_that_opened_it() -> None:
+    drawn = [(1, "acme", 0, 0, "extract", "completed", "a", 5), (2, "acme", 10, 0, "enrich", "completed", "a", 0)]
+    (tenant, first), (_, second) = records(drawn)
+    versions = []
+    with a_home(FLOWS) as home:
+        log = IngressLog(home / "ingress.db")
+        _hold(log, value=True)  # an idle clock would run on to where nothing is gathered any more
+        for text, data in ((FLOWS, first), (FLOWS.replace("delay: 5m", "delay: 7m"), second)):
+            (home / "flows.yaml").write_text(text)
+            told = deploy(FileIngress(log, SystemClock()), home, check_files([home / "flows.yaml"], home))
+            versions += [one.version for one in told.flows if one.flow == "together"]
+            log.append([Append(FLOW_EVENTS, partition_of(tenant, log.partitions), [data])], START_US)
+            work_off(home)
+        _hold(log, value=None)
+        work_off(home)
+        log.close()
+        connection = open_reader(home / "engine-0.db")
+        found = list(rows(connection, "select version, status from executions where flow = 'together'"))
+        connection.close()
+    assert len(set(versions)) == 2
+    assert found == [(versions[0], "completed")]
+
+
+def work_off(home: Path) -> None:
+    """Run an engine from its start until nothing is left to do."""
+    engine = build_engine(home, EngineSettings("events"))
+    turns = 0
+    while engine.step() is not None:
+        turns += 1
+        assert turns < 500
+    engine.close()
