@@ -280,7 +280,7 @@ class Engine:
         wanted = {timer.execution for timer in (*part.due, *part.passing)} | {wait.execution for wait in waits}
         executions = self._store.load(sorted(wanted)) if wanted else {}
         executions |= {stored.row: stored for stored in named.values()}
-        keys = {one.key for one in part.candidates}
+        keys = {one.key for one in part.candidates if not one.known}  # slots have keys of their own
         return Reads(
             self._world,
             part.due,
