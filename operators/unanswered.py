@@ -9,9 +9,9 @@ from __future__ import annotations
 from operators.advance import answer, child_ended
 from operators.execution import Parked, Rest, Sent, State
 from operators.frames import call_token, tear_all_down
+from operators.hidden import unhide
 from operators.run import Advanced, Moment, advanced, resume
 from operators.undo import undo_id
-from operators.hidden import unhide
 from schemas.effects import Ended
 from schemas.expression.findings import ExpressionError
 from schemas.expression.read_json import read_json

@@ -57,7 +57,9 @@ def _limits(document: Document) -> Iterator[str]:
 
 def _rollout(rollout: Document) -> Iterator[str]:
     if rollout.get("shadow"):
-        yield "runs as a shadow beside the previous version: its actions are muted, differences are shown"
+        part = "" if rollout.get("percent", 100) == 100 else f" for {rollout['percent']} %"
+        part += f" by {rollout['by']}" if part and rollout.get("by") else ""
+        yield f"runs as a shadow{part} beside the previous version: its actions are muted, differences are shown"
     elif rollout.get("percent", 100) != 100:
         by = f" by {rollout['by']}" if rollout.get("by") else ""
         yield f"takes {rollout['percent']} %{by}; the rest runs the previous version"

@@ -292,9 +292,9 @@ OF: Final[dict[str, dict[str, str]]] = {
     "Objectives": {"complete": "In so much time it should be done.", "share": "For this share of the executions."},
     "Retention": {"history": "How long transitions stay.", "data": "How long the values of fields stay in them."},
     "Rollout": {
-        "percent": "The share of the starts; the rest runs the version before.",
-        "by": "Starts that have this in common run the same version.",
-        "shadow": "true mutes its actions and shows what differs.",
+        "percent": "The share of the entities; the rest runs the version before. What has no entity goes over at 100.",
+        "by": "What tells entities apart, for good; without it each start stands for itself.",
+        "shadow": "true runs it beside the version in force, mutes all it says, and shows what differs.",
     },
     "View": {
         "view": "The name of the table.",

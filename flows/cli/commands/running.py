@@ -125,7 +125,11 @@ def query(
     home: Home = None,
     json: AsJson = False,
 ) -> None:
-    """Ask the views: events, executions, history, steps, approvals, actions, dead_letters, flow_stats, late_events, turns."""
+    """Ask the views, in SQL.
+
+    They are events, executions, history, steps, approvals, actions, dead_letters, flow_stats, late_events, turns,
+    shadow_executions and shadow_differences.
+    """
     perform("query", json=json, sql=sql, tenant=tenant, home=home)
 
 

@@ -127,7 +127,7 @@ def rollback(
     home: Home = None,
     json: AsJson = False,
 ) -> None:
-    """Put the version before the active one in force again; executions in flight stay on the version they have."""
+    """Put the version before in force again; of two in force the older one, for all. A shadow ends. What is in flight stays."""
     perform("rollback", json=json, flow=flow, wait=wait, tenant=tenant, home=home)
 
 
