@@ -28,6 +28,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     need: int = 1
     votes: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    ended: str = ""  # how the execution has ended since, where that is known
     by: str = ""
     at_us: int = 0
 

@@ -73,7 +73,7 @@ def decide(  # noqa: PLR0913  what was typed
     )
     append(settings.home, decision)
     said = {"tenant": owner, "execution": whole, "step": step, "occurrence": passed, "outcome": outcome, "by": decision.by}
-    after = f"`millrace executions history {whole[:12]}` shows whether it counts"
+    after = f"`millrace executions history {whole}` shows whether it counts"
     return told(terminal, said, f"'{step}' of {whole}: {outcome} by {decision.by} is taken in; {after}")
 
 

@@ -54,9 +54,7 @@ def operate(  # noqa: PLR0913  what was typed
     )
     append(settings.home, command)
     said = {"command": word, "tenant": owner, "execution": whole, "step": step}
-    return told(
-        terminal, said, f"{word} of {whole} is taken in; `millrace executions history {whole[:12]}` shows what became of it"
-    )
+    return told(terminal, said, f"{word} of {whole} is taken in; `millrace executions history {whole}` shows what became of it")
 
 
 def start(  # noqa: PLR0913  what was typed

@@ -60,8 +60,7 @@ def execution_of(terminal: Terminal, settings: Settings, text: str) -> tuple[str
     if found["status"] in ENDED:
         name = str(found["execution"])
         raise InvalidInput(
-            f"{name} has ended: {found['status']}; "
-            f"`millrace executions fork {name[:12]} --from STEP` starts another one from a step"
+            f"{name} has ended: {found['status']}; `millrace executions fork {name} --from STEP` starts another one from a step"
         )
     return str(found["tenant"]), str(found["execution"])
 

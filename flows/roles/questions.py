@@ -36,7 +36,7 @@ class StoredQuestions:
 
 
 def _asked(row: ExecutionRow, program: Program | None, step: str, occurrence: int) -> Asked | None:
-    over = Asked(standing="over", flow=row.flow)
+    over = Asked(standing="over", flow=row.flow, ended=row.status if row.state is None else "")
     if row.state is None or program is None:
         return over
     state, graph = unpack(row.state), Graph(program)

@@ -66,7 +66,8 @@ def told_page(claim: Claim, asked: Asked | None, outcome: str) -> str:
 def closed_page(claim: Claim, asked: Asked, *, sent: bool = False) -> str:
     """Say that nothing is to be decided any more, and how it ended."""
     if asked.standing == "over":
-        said = "This question is closed: it was decided, its time was over, or it was withdrawn."
+        since = f" Its execution has ended since: {asked.ended}." if asked.ended else ""
+        said = f"This question is closed: it was decided, its time was over, or it was withdrawn.{since}"
     elif asked.by:
         at = f" at {print_timestamp(asked.at_us)}" if asked.at_us else ""
         said = f"It was {asked.standing} by {asked.by}{at}."

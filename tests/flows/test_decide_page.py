@@ -199,7 +199,8 @@ def test_who_rejects_need_not_fill_the_form_in(desk: Desk) -> None:
     desk.post(desk.link("ann"), 202, outcome="rejected")
     desk.work()
     page = desk.get(desk.link("eve"))
-    assert "This question is closed" in page.text  # it has ended since
+    assert "This question is closed" in page.text
+    assert "Its execution has ended since: completed." in page.text
     assert page.buttons == []
 
 

@@ -254,7 +254,7 @@ def test_what_has_ended_hears_no_word_but_may_be_forked(shop: Shop) -> None:
     shop.work()
     origin = shop.one()["execution"]
     said = command("executions", "retry", origin, "--step", "charged", home=shop.home, code=2).stderr
-    assert f"{origin} has ended: completed; `millrace executions fork {origin[:12]} --from STEP`" in said
+    assert f"{origin} has ended: completed; `millrace executions fork {origin} --from STEP`" in said
 
 
 def test_a_fork_is_a_start_like_any_other_to_a_limit(tmp_path: Path) -> None:
