@@ -94,6 +94,7 @@ def test_a_flow_that_ends_again_takes_the_place_of_its_earlier_end() -> None:
     begun = gather(moment(again.state, NOW + 2), last, env("second", "two"))
     assert begun is not None
     assert begun.begun == last
+    assert (begun.env["after.first.output"]["book"], begun.env["after.second.output"]["book"]) == ("two", "two")
     assert begun.waits_gone == tuple((one.key, one.token) for one in opened.waits_set)
     assert [(one.due_us, one.token) for one in begun.timers_gone] == [(NOW + HOUR, 0)]
     assert begun.transitions[0].kind == "started"
