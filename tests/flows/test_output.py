@@ -41,6 +41,8 @@ SHOWN = {
     "executions cancel {asking}": 0,
     "approvals list": 0,
     "approvals decide {asking} ask approved --by ann": 0,
+    "flows list": 0,
+    "flows list --tenant acme": 0,
     "flows start by_hand --role ops --tenant acme": 0,
     "schedules list": 0,
     "schedules preview nightly --count 2": 0,

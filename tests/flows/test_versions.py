@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flows.versions.in_home import versions_in
+from schemas.pointer import Pointer
 from tests.flows.driving import command, process, value
 
 EVENT = "event: deal.closed\nfields: {deal: {id: string, value: int}}\ntopic: crm.events\n---\n"
@@ -47,6 +48,53 @@ def test_rollback_goes_back_version_by_version_and_never_forth(tmp_path: Path) -
     command("rollback", "f", home=home)
     assert active(home) == deployed[0]
     assert "no flow 'g'" in command("rollback", "g", home=home, code=2).stderr
+
+
+def test_a_rollout_goes_on_from_the_version_before_it_and_back_to_that(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def deploy(text: str, rollout: str, code: int = 0) -> str:
+        return command(
+            "deploy", written(tmp_path, text.replace("steps:", f"rollout: {rollout}\nsteps:")), home=home, code=code
+        ).stderr
+
+    def told() -> Pointer:
+        return versions_in(home).active["*", "f"].told
+
+    command("deploy", written(tmp_path, FLOW), home=home)
+    first = active(home)
+    deploy(RENAMED, "{percent: 10}")
+    second = active(home)
+    assert (told().rest, told().share.percent) == (first, 10)
+    assert "a shadow would be compared with two versions" in deploy(OTHER, "{shadow: true}", code=2)
+    assert "is in force already, with no other beside it" in deploy(FLOW, "{percent: 10}", code=2)
+    deploy(OTHER, "{percent: 30}")
+    third = active(home)
+    assert (told().rest, len({first, second, third})) == (first, 3)
+    assert value("rollback", "f", home=home) == {"flow": "f", "tenant": "*", "version": first, "was": third}
+    assert "no version before" in command("rollback", "f", home=home, code=2).stderr
+    command("deploy", written(tmp_path, RENAMED), "--tenant", "zen", home=home)
+    deploy(OTHER, "{shadow: true, percent: 50}")
+    assert (told().version, told().shadow, told().share.percent) == (first, third, 50)
+    assert "runs in shadow no more" in command("rollback", "f", home=home).stderr
+    assert told() == Pointer(first)
+
+
+def test_a_tenant_with_a_version_of_its_own_shares_it_with_the_one_for_all(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command("deploy", written(tmp_path, FLOW), home=home)
+    first = active(home)
+    command("deploy", written(tmp_path, OTHER.replace("steps:", "rollout: {percent: 10}\nsteps:")), "--tenant", "zen", home=home)
+    found = versions_in(home).active
+    assert (found["*", "f"].told, found["zen", "f"].told.rest) == (Pointer(first), first)
+
+
+def test_windows_that_may_be_taken_back_are_not_shared(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    window = "window: {key: deal.id, tumbling: 1h, fire: close, retract: 2d, measures: {n: count()}, when: window.n > 1}"
+    command("deploy", written(tmp_path, FLOW.replace("{event: deal.closed}", f"{{event: deal.closed, {window}}}")), home=home)
+    text = FLOW.replace("steps:", "rollout: {percent: 10}\nsteps:")
+    assert "has a window whose verdict may be taken back" in command("deploy", written(tmp_path, text), home=home, code=2).stderr
 
 
 def test_a_flow_that_is_new_or_unchanged_concerns_nothing_in_flight(tmp_path: Path) -> None:
