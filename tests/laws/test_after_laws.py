@@ -123,6 +123,20 @@ def expected(drawn: Sequence[tuple[Any, ...]]) -> list[tuple[str, str]]:
     return sorted(said)
 
 
+def expected_sessions(drawn: Sequence[tuple[Any, ...]]) -> list[tuple[str, str]]:
+    """Give (tenant, what is said) of flow `of_bare`: at each end how many have come with less than half an hour between them."""
+    last: dict[str, tuple[int, int]] = {}
+    said = []
+    now = 0
+    for _, tenant, on, _, flow, status, _, _ in drawn:
+        now += on
+        if status == "completed" and flow in ("bare", "enrich"):
+            before, count = last.get(tenant, (-30, 0))
+            last[tenant] = now, count + 1 if now - before < 30 else 1
+            said.append((tenant, f"{last[tenant][1]} {'completed' if flow == 'bare' else 'enrich'}"))
+    return sorted(said)
+
+
 @settings(max_examples=12, deadline=None)
 @given(ends, st.lists(st.integers(1, 10), max_size=5), st.sampled_from([1, 3, 8192]), st.booleans())
 def test_cuts_and_restarts_do_not_show(drawn: Any, sizes: list[int], turn_rows: int, again: bool) -> None:
@@ -139,6 +153,7 @@ def test_what_starts_together_is_what_should(drawn: Any) -> None:
     punctual = [(*one[:3], 0, *one[4:]) for one in drawn]
     _, _, _, dead, said = tell(FLOWS, FLOW_EVENTS, list(records(punctual)), ([], 8192), again=False)
     assert [(tenant, text) for tenant, source, text in said if source == "/flows/together"] == expected(punctual)
+    assert [(tenant, text) for tenant, source, text in said if source == "/flows/of_bare"] == expected_sessions(punctual)
     assert all(reason == "incomplete" for _, reason, _, _ in dead)
 
 
