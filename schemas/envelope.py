@@ -22,6 +22,7 @@ from schemas.values import TIME_MAX_US, Check, are_bounded, value_checks
 DAY_US: Final = 86_400_000_000
 AHEAD_WALL_US: Final = DAY_US
 AHEAD_EVENTS_US: Final = 400 * DAY_US
+BEGUN_US: Final = 5 * 365 * DAY_US  # an event clock before it was moved by timers of hand starts: no event has begun it yet
 NAME_BYTES_MAX: Final = 1024
 TENANT_BYTES_MAX: Final = 256
 CONTROL: Final = r"\p{Cc}"
@@ -142,14 +143,18 @@ class EventChecks:
 
 def ahead_of_events(rows: NDArray[np.int64], times: NDArray[np.int64], now_us: int) -> NDArray[np.int64]:
     """Give those of the rows (otherwise good, in any order) whose time is too far ahead of the event clock at their place."""
-    if not len(rows) or (now_us > 0 and int(np.max(times)) <= now_us + AHEAD_EVENTS_US):
+    if not len(rows) or (now_us >= BEGUN_US and int(np.max(times)) <= now_us + AHEAD_EVENTS_US):
         return rows[:0]
     order = np.argsort(rows, kind="stable")
     return _ahead_of_events(rows[order], times[order], now_us)
 
 
 def _ahead_of_events(rows: NDArray[np.int64], times: NDArray[np.int64], now_us: int) -> NDArray[np.int64]:
-    start_us = now_us if now_us > 0 else int(times[0])
+    if now_us < BEGUN_US:
+        begun = times >= BEGUN_US
+        first = int(begun.argmax())
+        return _ahead_of_events(rows[first:], times[first:], int(times[first])) if begun.any() else rows[:0]
+    start_us = now_us
     far = times > start_us + AHEAD_EVENTS_US
     near_us = np.maximum.accumulate(np.where(far, start_us, times))
     refused, clock_us = [], start_us
