@@ -240,7 +240,7 @@ class SqliteStateStore:
         waits.write(connection, turn.waits_gone, turn.waits_set)
         remembered.write(connection, turn.remembered, turn.remember_since_us)
         if turn.verdicts:
-            verdicts.write(connection, turn.verdicts)
+            verdicts.write(connection, turn.verdicts, turn.now_us)
             self._any_verdicts = True
         schedules.write(connection, turn.schedules, turn.schedules_gone)
         if turn.windows is not None:
