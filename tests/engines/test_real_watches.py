@@ -165,6 +165,8 @@ def test_deliveries_that_are_not_recorded_raise_alarms_and_late_records_withdraw
     assert params(home, "raise_alarm", "delivery") == sorted(alarms)
     assert params(home, "withdraw_alarm", "delivery") == sorted(withdrawn)
     assert (len(alarms), len(withdrawn)) == (1_708, 419)
+    late = rows(home, "select key, event from late_events where flow = 'late_delivery'")
+    assert len({row["key"] for row in late}) == len(late) == 419  # each came behind its alarm, and nothing else did
     assert rows(home, "select count(*) as n from dead_letters") == [{"n": 0}]
 
 
