@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import Any, Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.laws import test_rollout_laws as rollouts
 from tests.laws.rolled_out import Rolled, Told, by_hand, decided, order, rolled
 
 CONTRACTS: Final = """
@@ -49,6 +51,7 @@ steps:
   - {call: child, as: helped, with: {order: "{{ stock.id }}"}, timeout: 3h}
   - {action: charge, as: paid, await: true, timeout: 1h, with: {stock: "{{ stock.id }}", by: "{{ helped.by }}", much: PRICE}}
 """
+EARLY: Final = re.sub(r"  - \{action: reserve.*?\}\}\}\n", "", FLOW, flags=re.DOTALL).replace("{{ stock.id }}", "none")
 orders = st.lists(
     st.tuples(st.sampled_from([0, 1, 30]), st.sampled_from([None, "a", "b"]), st.integers(1, 4), st.booleans(), st.booleans()),
     min_size=1,
@@ -57,8 +60,9 @@ orders = st.lists(
 LIVE_TOPICS: Final = ("history", "actions.file", "cancels", "notices.events", "approvals.events", "flows.events", "dead_letters")
 
 
-def version(least: int, price: int, *, shadow: bool) -> str:
-    text = CONTRACTS + FLOW.replace("LEAST", str(least)).replace("PRICE", str(price))
+def version(least: int, price: int, *, shadow: bool, early: bool = False) -> str:
+    """Give the definitions; `early`: without the first step, so that a shadow meets what the other one does not wait for yet."""
+    text = CONTRACTS + (EARLY if early else FLOW).replace("LEAST", str(least)).replace("PRICE", str(price))
     return text if shadow else text.replace("rollout: {shadow: true}\n", "")
 
 
@@ -86,6 +90,7 @@ def play(one: Rolled, drawn: list[Any], *, again: bool) -> None:
         if number % 2:
             while one.answer(outcome):
                 pass
+            one.tell(told)  # it comes twice
         for event in one.records("approvals.events")[asked:]:
             asked += 1
             if asked % 2 and event["type"] == "approval.requested":
@@ -119,15 +124,18 @@ def ways(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
 
 
 @settings(max_examples=10, deadline=None)
-@given(orders, st.sampled_from([1, 3, 8192]), st.booleans(), st.integers(1, 4))
-def test_nothing_that_a_shadow_does_shows_in_what_the_others_do(drawn: Any, turn_rows: int, again: bool, least: int) -> None:
+@given(orders, st.sampled_from([1, 3, 8192]), st.booleans(), st.integers(1, 4), st.booleans())
+def test_nothing_that_a_shadow_does_shows_in_what_the_others_do(
+    drawn: Any, turn_rows: int, again: bool, least: int, early: bool
+) -> None:
+    forgetful = ("look_back: 10m, ", "" if early else "look_back: 10m, ")
     with rolled() as alone:
-        alone.deploy(version(2, 1, shadow=False))
+        alone.deploy(version(2, 1, shadow=False).replace(*forgetful))
         play(alone, drawn, again=False)
         expected = said(alone)
     with rolled(turn_rows) as both:
-        both.deploy(version(2, 1, shadow=False))
-        both.deploy(version(least, 2, shadow=True))
+        both.deploy(version(2, 1, shadow=False).replace(*forgetful))
+        both.deploy(version(least, 2, shadow=True, early=early).replace(*forgetful))
         play(both, drawn, again=again)
         found = said(both)
         live, shadow = ways(both)
@@ -152,3 +160,68 @@ def test_the_same_steps_in_shadow_go_the_same_way(drawn: Any, turn_rows: int, ag
     for identity, one in muted.items():
         changed = {"much": 2} if one["type"] == "charge" else {}
         assert one["params"] == {**sent[identity]["data"], **changed}
+
+
+ADDED: Final = """
+  - {action: score, as: scored, await: true, timeout: 1h, with: {n: 1}RETURNS}
+  - {call: child, as: again, await: true, timeout: 1h, with: {order: x}}
+  - {action: thank, with: {n: 2}}
+"""
+
+
+def beside(one: Rolled, added: str) -> tuple[str, list[tuple[str, str]]]:
+    """Let the version in force end, then give what a longer one in shadow came to."""
+    first = FLOW[: FLOW.index("  - {wait")].replace("LEAST", "1")
+    one.deploy(CONTRACTS + first.replace("rollout: {shadow: true}\n", ""))
+    one.deploy(CONTRACTS + first + added.strip("\n") + "\n")
+    one.hold(held=True)
+    one.tell([order(1, 0, {"total": 2})])
+    assert one.answer(lambda _: {"id": "S1"}) == 1
+    found = [record["history"] for record in one.records("shadows")]
+    assert one.answer(outcome) == 0
+    return found[-1]["status"], [(moment[1], moment[2]) for record in found for moment in record["transitions"]]
+
+
+def test_what_the_other_never_asked_counts_as_done_where_nothing_must_be_known_of_it() -> None:
+    quiet = ADDED.replace("RETURNS", ", returns: {score: float?}").replace("call: child, as: again", "call: mute, as: again")
+    with rolled() as one:
+        one.deploy(CONTRACTS + "flow: mute\ninputs: {order: string}\ntrigger: {manual: {roles: [desk]}}\nsteps: [{delay: 1h}]\n")
+        status, moments = beside(one, quiet)
+    assert status == "completed"
+    assert {("completed", "scored"), ("completed", "again"), ("issued", "action_thank_1")} <= set(moments)
+
+
+def test_a_shadow_ends_where_nobody_can_know_how_it_would_go_on() -> None:
+    for added, step in (
+        (ADDED.replace("RETURNS", ", returns: {score: float}"), "scored"),
+        (ADDED.replace("RETURNS", ""), "again"),
+    ):
+        with rolled() as one:
+            status, moments = beside(one, added)
+        assert (status, moments[-2:]) == ("cancelled", [("cancelled", step), ("ended", "")])
+
+
+def begun(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
+    """Give what executions and shadows did that have begun, by flow and execution."""
+    live: dict[str, list[Any]] = defaultdict(list)
+    shadow: dict[str, list[Any]] = defaultdict(list)
+    for record in one.records("history"):
+        live[record["flow"] + record["execution"]] += [moment[:4] for moment in record["transitions"]]
+    for record in one.records("shadows"):
+        shadow[record["history"]["flow"] + record["beside"]] += [moment[:4] for moment in record["history"]["transitions"]]
+    return dict(live), dict(shadow)
+
+
+@settings(max_examples=6, deadline=None)
+@given(rollouts.told, st.lists(st.integers(1, 15), max_size=3), st.sampled_from([1, 3, 8192]), st.booleans())
+def test_whatever_starts_a_flow_starts_its_shadow(drawn: Any, sizes: list[int], turn_rows: int, again: bool) -> None:
+    text = rollouts.CONTRACTS + rollouts.FLOWS + re.sub(r"rollout: .*", "ROLLOUT", rollouts.BEHIND)
+    with rolled(turn_rows) as both:
+        both.deploy(text.replace("ROLLOUT", "").replace("VERSION", "one"))
+        both.deploy(text.replace("ROLLOUT", "rollout: {shadow: true}").replace("VERSION", "two"))
+        rollouts.sent(both, rollouts.records(drawn), sizes, again=again)
+        live, shadow = begun(both)
+        notices = both.records("notices.events")
+    assert live == shadow
+    assert live
+    assert all(one["data"]["order"]["said"].startswith("one") for one in notices)
