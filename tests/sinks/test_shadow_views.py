@@ -1,0 +1,123 @@
+"""What versions in shadow would have done, as the views show it: apart from all that was done, and compared with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.records import History, Json, Muted, Shadowed, Transition, encode
+from tests.sinks.test_projection import Views
+from tests.sinks.world import NOW_US, action
+
+WHAT = "select execution, kind, step, live, shadow from shadow_differences order by execution, kind, step, live"
+
+
+@pytest.fixture
+def views(tmp_path: Path) -> Iterator[Views]:
+    views = Views(tmp_path)
+    yield views
+    views.close()
+
+
+def moment(kind: str, step: str = "", detail: Json = None) -> Transition:
+    return Transition(NOW_US, kind, step, "action" if step else "", detail)  # type: ignore[arg-type]
+
+
+WAY = (moment("started"), moment("issued", "tell"), moment("completed", "nap"))
+END = moment("ended")
+
+
+def shadow(views: Views, execution: str, status: str, *moments: Transition, **more: Json) -> None:
+    history = History(
+        tenant=more.pop("tenant", "acme"),
+        execution=f"shadow-{execution}",
+        flow="f",
+        version="v2",
+        event="e-1",
+        namespace="shadow",
+        status=status,  # type: ignore[arg-type]
+        started=NOW_US,
+        transitions=list(moments),
+    )
+    views.append("engine-0.db", "shadows", encode(Shadowed(beside=execution, history=history, **more)))
+
+
+def sent(views: Views, name: str, execution: str, **data: Json) -> None:
+    views.append("engine-0.db", "actions.file", encode(action(name, execution, step="tell", type="say", data=data)))
+
+
+def muted(name: str, kind: str = "say", **data: Json) -> Muted:
+    return Muted(name, "tell", kind, data)
+
+
+def test_what_is_the_same_is_no_difference_and_what_is_on_its_way_is_not_told(views: Views) -> None:
+    views.history("same", "completed", *WAY, END, started=NOW_US)
+    sent(views, "a1", "same", n=1, words=["x"])
+    shadow(views, "same", "waiting", *WAY[:2], muted=[muted("a1", n=1, words=["x"])])
+    shadow(views, "same", "completed", *WAY[2:], END)
+    views.history("live", "waiting", *WAY[:2], started=NOW_US)
+    shadow(views, "live", "completed", *WAY, END)
+    views.history("ended", "completed", *WAY, END, started=NOW_US)
+    shadow(views, "ended", "waiting", *WAY[:1], muted=[muted("a9")])
+    views.project()
+    assert views.rows(WHAT) == []
+    assert views.rows("select execution, status, shadow_status from shadow_executions order by execution") == [
+        ["ended", "completed", "waiting"],
+        ["live", "waiting", "completed"],
+        ["same", "completed", "completed"],
+    ]
+
+
+def test_starts_ends_steps_and_actions_that_differ_are_rows(views: Views) -> None:
+    views.history("both", "completed", *WAY, END, started=NOW_US, version="v1")
+    for name in ("a1", "a2", "a3"):
+        sent(views, name, "both", n=1)
+    shadow(
+        views,
+        "both",
+        "failed",
+        *WAY[:2],
+        moment("failed", "tell"),
+        END,
+        muted=[muted("a1", n=1), muted("a2", n=2), muted("a3", "shout", n=1), muted("a4", n=1)],
+    )
+    shadow(views, "new", "completed", *WAY, END, muted=[muted("b1")])
+    views.history("old", "completed", *WAY, END, started=NOW_US)
+    sent(views, "c1", "old", n=1)
+    shadow(views, "old", "discarded", absent=True)
+    views.project()
+    found = [[json.loads(cell) if cell and cell[0] == "{" else cell for cell in row] for row in views.rows(WHAT)]
+    assert found == [
+        ["both", "action", "tell", {"action": "say", "with": {"n": 1}}, {"action": "say", "with": {"n": 2}}],
+        ["both", "action", "tell", {"action": "say", "with": {"n": 1}}, {"action": "shout", "with": {"n": 1}}],
+        ["both", "action", "tell", None, {"action": "say", "with": {"n": 1}}],
+        ["both", "status", None, "completed", "failed"],
+        ["both", "step", "nap", "completed", None],
+        ["both", "step", "tell", "issued", "issued, failed"],
+        ["new", "action", "tell", None, {"action": "say", "with": {}}],
+        ["new", "start", None, None, "started"],
+        ["old", "start", None, "started", None],
+    ]
+    (one,) = views.ask("select * from shadow_differences where kind = 'status'").records()
+    told = {"tenant": "acme", "flow": "f", "trigger_event": "e-1", "version": "v1", "shadow_version": "v2"}
+    assert {name: one[name] for name in told} == told
+    views.history("gone", "completed", *WAY, END, started=NOW_US)
+    sent(views, "d1", "gone", n=1)
+    shadow(views, "gone", "completed", *WAY, END)
+    views.project()
+    assert views.rows(f"{WHAT.partition(' order')[0]} where execution = 'gone'") == [
+        ["gone", "action", "tell", '{"action":"say","with":{"n":1}}', None]
+    ]
+
+
+def test_no_row_of_a_shadow_stands_among_those_of_executions(views: Views) -> None:
+    shadow(views, "x", "completed", *WAY, END, muted=[muted("a1")])
+    shadow(views, "x", "completed", *WAY, END, tenant="zen")
+    views.project()
+    for view in ("executions", "steps", "actions", "history", "flow_stats", "approvals", "turns"):
+        assert views.rows(f"select count(*) from {view}") == [[0]]
+    assert views.rows("select tenant from shadow_executions", tenant="zen") == [["zen"]]
+    assert views.rows("select count(*) from shadow_differences", tenant="zen") == [[1]]
