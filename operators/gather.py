@@ -1,7 +1,8 @@
 """Ends of several flows that start one flow together: an execution that has not begun keeps those that have come.
 
-The first end of a key opens it, for as long as the trigger says (`within`); a flow that ends again takes the place of its earlier
-end. With the last of them it begins, caused by that one. What is not complete in time does not start; that is told (gathered.py).
+The first end of a key opens it, for as long as the trigger says (`within`, by the times of the ends); a flow that ends again takes
+the place of its earlier end. With the last of them it begins, caused by that one. What is not complete in time does not start;
+that is told (gathered.py).
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ def open_gathering(moment: Moment, cause: Cause, env: Mapping[str, Any], place: 
     if trigger.name:
         run.root["trigger.name"] = trigger.name
     key = gather_key(program, place, moment.tenant, env)
-    due_us = cause.time_us + trigger.within_us
+    time_us = cause.time_us + trigger.within_us
+    due_us = max(time_us, run.now_us + trigger.within_us)  # ends of ours may come behind a clock that has run ahead of them
     if key is not None:
         run.waits_set = (Waiting(key, TOKEN, FLOW_ENDED, kind="watch"),)
     run.timers_set.append(timer_of(TOKEN, due_us))
-    run.more().watch = Watch(place, key, due_us, due_us)
+    run.more().watch = Watch(place, key, time_us, due_us)
     run.status = "watching"
     return advanced(run, keep=True)
 

@@ -98,3 +98,16 @@ def test_a_flow_that_ends_again_takes_the_place_of_its_earlier_end() -> None:
     assert begun.waits_gone == tuple((one.key, one.token) for one in opened.waits_set)
     assert [(one.due_us, one.token) for one in begun.timers_gone] == [(NOW + HOUR, 0)]
     assert begun.transitions[0].kind == "started"
+
+
+def test_ends_that_are_read_behind_a_clock_that_ran_ahead_belong_together_by_their_times() -> None:
+    trigger = msgspec.structs.replace(BOTH, key=None)
+    ready = make_runnable(msgspec.structs.replace(runnable(act("say")).program, triggers=(trigger,), reads=READS))
+    far_us = NOW + 9 * HOUR
+    env = [after_env(trigger, ready.program, the_end(flow)) or {} for flow in ("first", "second")]
+    opened = open_gathering(Moment(ready, TENANT, ID, None, far_us), CAUSE, env[0], 0)
+    assert [one.due_us for one in opened.timers_set] == [far_us + HOUR]
+    last = msgspec.structs.replace(CAUSE, event="e2", time_us=NOW + HOUR)
+    assert gather(Moment(ready, TENANT, ID, opened.state, far_us), last, env[1]) is not None
+    beyond = msgspec.structs.replace(last, time_us=NOW + HOUR + 1)
+    assert gather(Moment(ready, TENANT, ID, opened.state, far_us), beyond, env[1]) is None
