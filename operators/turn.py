@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heapify, heappop
-from typing import Final
+from typing import Any, Final
 
 from operators.book import expect
 from operators.carry import fire_timer, give, meet_wait, start_candidate, start_watch
@@ -37,7 +37,7 @@ def begin(batch: Batch, reads: Reads) -> Pending:
     _plan(pending)
     for candidate in batch.candidates:
         if pending.agenda or pending.due or pending.passing:
-            _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us))
+            _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us), candidate.behind)
         if not candidate.known and not is_new(pending, candidate.key, candidate.row):
             continue
         pending.reach = pending.floor = candidate.row + 1
@@ -92,10 +92,13 @@ def _plan(pending: Pending) -> None:
     pending.met.update(pending.batch.met if pending.batch.halfway else {})
 
 
-def _go_on(pending: Pending, row: int, until: Until) -> None:
-    """Do all that comes before the starts of a row; what is done may open what comes next, also at an earlier row."""
+def _go_on(pending: Pending, row: int, until: Until, behind_us: int = 0) -> None:
+    """Do all that comes before the starts of a row; what is done may open what comes next, also at an earlier row.
+
+    Before what the clock sets going behind the row, at `behind_us`, comes also what executions were told there earlier.
+    """
     while True:
-        if pending.agenda and pending.agenda[0][0] <= row:
+        if pending.agenda and (pending.agenda[0][0] <= row or _is_told(pending.agenda[0], row, behind_us)):
             entry = pending.agenda[0]
             at, phase, what = entry[0], entry[1], entry[6]
             now_us = what.now_us if phase == BEFORE else what[1].nows[what[2]]
@@ -109,6 +112,11 @@ def _go_on(pending: Pending, row: int, until: Until) -> None:
                 meet_wait(pending, at, what)
         elif not _fire_first(pending, until):
             return
+
+
+def _is_told(entry: tuple[Any, ...], row: int, before_us: int) -> bool:
+    """Tell whether an entry is a record for an execution from between a row and a time, before the next row."""
+    return bool(entry[0] == row + 1 and entry[1] == BEFORE and entry[6].now_us < before_us)
 
 
 def _fire_first(pending: Pending, until: Until) -> bool:
