@@ -6,14 +6,16 @@ file connector with its files on a real disk.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from schemas.dispatch import Command, Outcome
+from sinks.connectors.batches import batch_outcome
 from sinks.connectors.file import FileConnector
 
 SECOND_US: Final = 1_000_000
@@ -37,6 +39,20 @@ class Receivers:
         """Carry a command out, for good."""
         self.accepted.append((connector, command.id))
         self.bodies[command.idempotency_key] = self.body_of(command)
+
+    def opened(self, command: Command) -> tuple[Command, ...]:
+        """Give the commands that travel in one; those of a batch belong together, or it is wrong."""
+        if not command.members:
+            return (command,)
+        self.counts["batches"] += 1
+        wanted: list[Any] = [one.body["batch"] for one in command.members]
+        lots = {(one.tenant, one.type, batch["key"]) for one, batch in zip(command.members, wanted, strict=True)}
+        assert len(lots) == 1, f"a batch of commands that do not belong together: {lots}"
+        assert command.tenant == command.members[0].tenant, f"a batch of {command.tenant} carries commands of {lots}"
+        most = max(batch["most"] for batch in wanted)
+        assert len(command.members) <= most, f"a batch of {len(command.members)} commands, {most} may travel together"
+        assert json.loads(command.raw) == [json.loads(one.raw) for one in command.members], "a batch is not its members"
+        return command.members
 
     def body_of(self, command: Command) -> bytes:
         """Give what must be the same whenever a key comes again."""
@@ -65,9 +81,16 @@ class KeepsKeys:
         """Hold nothing."""
 
     def _answer(self, command: Command) -> Outcome:
+        """Answer a command; of a batch perhaps each member by itself."""
+        members = self._all.opened(command)
+        if len(members) > 1 and self._all.rng.random() < 0.5:
+            return batch_outcome([self._end((member,)) for member in members])
+        return self._end(members)
+
+    def _end(self, commands: Sequence[Command]) -> Outcome:
         world, draw = self._all, 0.0 if self._all.calm else self._all.rng.random()
-        known = command.idempotency_key in world.bodies
-        if known:
+        known = [command for command in commands if command.idempotency_key in world.bodies]
+        for command in known:
             world.counts["same key again"] += 1
             if world.bodies[command.idempotency_key] != world.body_of(command):
                 raise AssertionError(f"the key {command.idempotency_key} came with another body than before")
@@ -82,8 +105,9 @@ class KeepsKeys:
         if 0.78 <= draw < 0.83:
             world.counts["no answer, not carried out"] += 1
             return Outcome("unknown", retry=True, code="timeout", error="no answer")
-        if not known:
-            world.take(self.name, command)
+        for command in commands:
+            if command not in known:
+                world.take(self.name, command)
         if 0.83 <= draw < 0.90:
             world.counts["no answer, carried out"] += 1
             return Outcome("unknown", retry=True, code="timeout", error="no answer")
@@ -91,7 +115,7 @@ class KeepsKeys:
             world.counts["crash during a call"] += 1
             raise PowerCut
         world.counts["delivered"] += 1
-        return Outcome("delivered", data={"receipt": command.id[:8]})
+        return Outcome("delivered", data={"receipt": commands[0].id[:8]})
 
 
 class ForgetsKeys:
@@ -126,7 +150,8 @@ class ForgetsKeys:
         if draw >= 0.97:
             world.counts["crash during a call"] += 1
             raise PowerCut
-        world.take(self.name, command)
+        for one in world.opened(command):
+            world.take(self.name, one)
         if 0.84 <= draw < 0.90:
             world.counts["unknown outcome"] += 1
             return Outcome("unknown", code="unknown_outcome", error="the line broke")
@@ -152,9 +177,10 @@ class Files:
         """Write the lines; perhaps die behind that."""
         outcomes = self._files.call(commands)
         for command, outcome in zip(commands, outcomes, strict=True):
-            if outcome.status == "delivered" and command.id not in self._known:
-                self._known.add(command.id)
-                self._all.take(self.name, command)
+            for one in self._all.opened(command) if outcome.status == "delivered" else ():
+                if one.id not in self._known:
+                    self._known.add(one.id)
+                    self._all.take(self.name, one)
         if not self._all.calm and self._all.rng.random() < 0.04:
             self._all.counts["crash during a call"] += 1
             raise PowerCut

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from flows.engine.engine import Engine
-from flows.engine.slices import Part
+from flows.engine.part import Part
 from flows.engine.work import JoinedWork
 from schemas.ports import Chunk
 from schemas.topics import CONTROL, is_events
@@ -52,16 +52,17 @@ class Recorder:
         run, commit = engine._run, engine._commit
         now: list[Piece] = []
 
-        def noted_run(part: Part, work: JoinedWork, *rest: Any) -> Any:
-            now[:] = [_piece(part, work)]
-            return run(part, work, *rest)
+        def noted_run(part: Part, around: tuple[JoinedWork, Any, Any], dead: Any) -> Any:
+            now[:] = [_piece(part, around[0])]
+            return run(part, around, dead)
 
         def noted_commit(*what: Any) -> None:
             self._doubt = engine._turn + 1, now[0]
             commit(*what)
             self._settle(engine._turn)
 
-        engine._run, engine._commit = noted_run, noted_commit  # type: ignore[method-assign]
+        for name, noted in (("_run", noted_run), ("_commit", noted_commit)):
+            setattr(engine, name, noted)
 
     def order(self) -> Iterator[tuple[str, bytes] | tuple[int, int]]:
         """Give records and the times that passed behind them."""

@@ -203,6 +203,11 @@ class Place:
     rng: Random
     coverage: Counter[str]
 
+    def count(self, receivers: Receivers) -> None:
+        """Count how it went with those who were told."""
+        for what, count in receivers.counts.items():
+            self.coverage[f"receivers: {what}"] += count
+
     def machine(self, receivers: Receivers, *, exact: bool) -> Machine:
         """Draw the machine. `exact`: under the event clock."""
         rng = self.rng
@@ -238,6 +243,5 @@ def _live(place: Place) -> None:
         machine.close()
     story.look_again()
     check_home(place.home, scenario, Outside(receivers, redriven), coverage)
+    place.count(receivers)
     coverage["seeds"] += 1
-    for what, count in receivers.counts.items():
-        coverage[f"receivers: {what}"] += count

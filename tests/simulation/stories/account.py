@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from schemas.topics import APPROVAL_EVENTS, CANCELS, COMMANDS, DECISIONS, FLOW_EVENTS, is_events
+from schemas.topics import APPROVAL_EVENTS, CANCELS, COMMANDS, DECISIONS, FLOW_EVENTS, LATE, is_events
 from tests.simulation.files import ExecutionRow, Read, _json, read_home, records_of
 from tests.simulation.machine import ENGINE_FILE
 from tests.simulation.stories.draw_flows import Document
@@ -80,6 +80,7 @@ class Home:
     emitted: list[dict[str, Any]]  # events of ours, also internal ones
     orders: list[dict[str, Any]]
     children: dict[str, list[Account]]
+    late: list[dict[str, Any]]  # events that came too late for a window
 
 
 def read_story(home: Path, flows: dict[tuple[str, str], Document]) -> Home:
@@ -98,8 +99,9 @@ def read_story(home: Path, flows: dict[tuple[str, str], Document]) -> Home:
     for account in accounts.values():
         if account.parent:
             children[account.parent].append(account)
+    late = [_json(one) for one in engine if one.topic == LATE]
     orders = [_json(one) for one in read.ingress if one.topic == COMMANDS]
-    return Home(read, accounts, [_json(one) for one in engine if one.topic == CANCELS], said, orders, children)
+    return Home(read, accounts, [_json(one) for one in engine if one.topic == CANCELS], said, orders, children, late)
 
 
 def _accounts(read: Read, flows: dict[tuple[str, str], Document]) -> dict[str, Account]:

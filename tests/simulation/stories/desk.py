@@ -40,7 +40,7 @@ class Known:
 
     tenant: str
     status: str = ""
-    waiting_on: str | None = None
+    waiting_on: str = ""
     steps: list[str] = field(default_factory=list)
     stuck: str = ""  # a step whose compensation has failed
     unknown: list[str] = field(default_factory=list)  # steps of which nobody knows what became
@@ -80,7 +80,7 @@ class Desk:
     def _learn(self, record: dict[str, Any]) -> list[Ask]:
         execution = record["execution"]
         known = self.known.setdefault(execution, Known(record["tenant"]))
-        known.status, known.waiting_on = record["status"], record.get("waiting_on")
+        known.status, known.waiting_on = record["status"], (record.get("waiting_on") or "").removeprefix("operator ")
         fresh = []
         for _, kind, step, verb, *rest in record["transitions"]:
             detail: Any = rest[0] if rest else None
@@ -157,7 +157,7 @@ class Desk:
         """Give some order to some execution, whether it makes sense or not."""
         execution = self.rng.choice(sorted(self.known))
         known = self.known[execution]
-        step = self.rng.choice([known.waiting_on or "", known.waiting_on or "", *known.steps[-2:], "nothing"])
+        step = self.rng.choice([known.waiting_on, known.waiting_on, *known.steps[-2:], "nothing"])
         command = self.rng.choice(("cancel", "cancel", "skip", "skip", "skip", "retry", "resume"))
         return self._order(execution, known, command, step)
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tests.simulation.business import TENANTS
 from tests.simulation.stories.draw_steps import Step, StepDrawer
+from tests.simulation.stories.draw_triggers import SEEN, TriggerDrawer
 
 Document = dict[str, Any]
 KINDS: Final = ("red", "blue", "green")
@@ -19,6 +20,7 @@ CONTRACTS: Final[tuple[Document, ...]] = (
     {"event": "job.done", "fields": {"job": {"id": "string", "amount": "int?"}}},
     {"event": "job.told", "topic": "told.events", "fields": {"job": {"id": "string", "amount": "int"}}},
     {"event": "job.echoed", "topic": "told.events", "fields": {"job": {"id": "string", "amount": "int"}}},
+    SEEN,
 )
 TABLE_RULES: Final = [{"when": "worth > 50", "then": {"way": "high"}}]
 
@@ -48,6 +50,7 @@ class FlowsDrawer:
 
     rng: Random
     plain_starts: bool = False  # no limits: what the reference runner knows not
+    exact: bool = True
 
     def flows(self) -> dict[str, Document]:
         """Draw all."""
@@ -61,6 +64,9 @@ class FlowsDrawer:
         for name, draw in others.items():
             if rng.random() < 0.6:
                 found[name] = draw(name)
+        triggers = TriggerDrawer(rng, self.exact)
+        found |= {name: triggers.counted(name) for name in ("counted_0", "counted_1") if rng.random() < 0.45}
+        found |= {name: triggers.clocked(name) for name in ("clocked_0",) if rng.random() < 0.45}
         return found
 
     def again(self, name: str, before: Document) -> Document:

@@ -76,6 +76,8 @@ class StepDrawer:
             step["order_key"] = self.ref
         if self.rng.random() < 0.2:
             step["concurrency"] = {"key": self.ref, "max": 1}
+        if self.rng.random() < 0.25:
+            step["batch"] = {"key": self.rng.choice((self.ref, "'lot'")), "max": self.rng.choice((2, 5)), "wait": "10m"}
         return step
 
     def awaited(self) -> Step:

@@ -22,7 +22,7 @@ from tests.simulation.stories.compare import check_reference
 from tests.simulation.stories.desk import Desk
 from tests.simulation.stories.script import Script, draw_script
 
-JUMPS_US: Final = (SECOND_US, MINUTE_US, 10 * MINUTE_US, HOUR_US, 5 * HOUR_US)
+JUMPS_US: Final = (-2 * HOUR_US, -SECOND_US, SECOND_US, MINUTE_US, 10 * MINUTE_US, HOUR_US, 5 * HOUR_US)
 
 
 class StoryReceivers(Receivers):
@@ -43,8 +43,7 @@ class Life(Story):
     def _send(self) -> None:
         """Send the next batch; the wall clock is not behind the events that are sent."""
         if self.sent < len(self.scenario.batches) and not self.scenario.exact:
-            records = [data for one in self.scenario.batches[self.sent] for data in one.records]
-            times = [self.script.events[data].time_us for data in records if data in self.script.events]
+            times = [self.script.time_us(data) for one in self.scenario.batches[self.sent] for data in one.records]
             self.machine.wall_us = max([self.machine.wall_us, *times])
         Story._send(self)
 
@@ -96,8 +95,9 @@ def _live(place: Place) -> None:
     script = draw_script(rng, PARTITIONS)
     coverage.update(script.scenario.coverage)
     receivers = StoryReceivers(Random(rng.randrange(1 << 32)))
+    recorder = Recorder()
     machine = place.machine(receivers, exact=script.scenario.exact)
-    machine.recorder = recorder = Recorder()
+    machine.recorder, machine.wall_us = recorder, script.start_us
     desk = Desk(place.home, Random(rng.randrange(1 << 32)), coverage, helps=rng.random() < 0.8, eager=rng.choice((0.2, 0.6, 1.0)))
     life = Life(machine, script.scenario, rng, coverage, desk=desk, script=script)
     try:
@@ -106,7 +106,8 @@ def _live(place: Place) -> None:
     finally:
         machine.close()
     life.look_again()
-    check_story(place.home, script, desk.helps, receivers, coverage)
+    check_story(place.home, script, desk.helps, (receivers, recorder), coverage)
     if script.scenario.exact and script.comparable:
         check_reference(place.home, recorder, coverage)
+    place.count(receivers)
     coverage["stories"] += 1

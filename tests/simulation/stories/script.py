@@ -12,6 +12,7 @@ from typing import Any, Final
 from flows.language.definitions import Definitions, Source, check_sources, control_records, flow_records
 from schemas.avro.schema import avro_schema
 from schemas.ports import Append
+from schemas.program import Program
 from schemas.records import Control, OperatorCommand, encode
 from schemas.topics import COMMANDS, CONTROL, partition_of
 from tests.simulation.business import DAY_US, HOUR_US, MINUTE_US, START_US, stamp
@@ -20,6 +21,13 @@ from tests.simulation.stories.draw_flows import CONTRACTS, KINDS, SOME_TENANTS, 
 
 HOLD: Final = "clock/hold/story"
 STEPS_US: Final = (0, 0, MINUTE_US, 7 * MINUTE_US, 30 * MINUTE_US, 2 * HOUR_US)
+STARTS_US: Final = (
+    START_US,
+    1_772_942_400_000_000,  # 2026-03-08T04:00Z: New York goes on an hour
+    1_774_735_200_000_000,  # 2026-03-28T22:00Z: Berlin goes on an hour
+    1_792_879_200_000_000,  # 2026-10-24T22:00Z: Berlin goes back an hour
+)
+EDGES_US: Final = (5 * MINUTE_US, 10 * MINUTE_US, 20 * MINUTE_US, HOUR_US, 3 * HOUR_US, 4 * HOUR_US)  # lengths of waits
 CEILINGS: Final = (40, 50, 60, 70)
 
 
@@ -40,6 +48,26 @@ class Happening:
         return json.dumps(said | {"data": {"job": self.job}}, ensure_ascii=False).encode()
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One event that windows count."""
+
+    tenant: str
+    id: str
+    time_us: int
+    customer: str | None
+    total: int | None
+    number: int | None
+
+    def record(self) -> bytes:
+        """Write it as structured CloudEvents JSON."""
+        order = {"id": f"{self.tenant}-{self.id}", "customer": self.customer, "number": self.number}
+        order["total"] = None if self.total is None else f"{self.total} GBP"
+        said = {"specversion": "1.0", "id": self.id, "source": "/orders", "type": "order.seen", "tenant": self.tenant}
+        given = {name: value for name, value in order.items() if value is not None}
+        return json.dumps(said | {"time": stamp(self.time_us), "data": {"order": given}}, ensure_ascii=False).encode()
+
+
 @dataclass(slots=True)
 class Script:
     """All that is sent, in batches, and what it means."""
@@ -48,8 +76,16 @@ class Script:
     flows: dict[tuple[str, str], Document] = field(default_factory=dict)  # (name, version) → what was drawn
     active: dict[str, Document] = field(default_factory=dict)  # triggers and tenants never change
     events: dict[bytes, Happening] = field(default_factory=dict)
+    seen: dict[bytes, Seen] = field(default_factory=dict)
+    programs: dict[str, Program] = field(default_factory=dict)  # as they were deployed last
+    start_us: int = START_US
     orders: dict[bytes, OperatorCommand] = field(default_factory=dict)  # starts by hand
     comparable: bool = False  # the reference runner knows everything that was drawn
+
+    def time_us(self, data: bytes) -> int:
+        """Give the time of an event that is sent; 0 for other records."""
+        event = self.events.get(data) or self.seen.get(data)
+        return 0 if event is None else event.time_us
 
 
 def draw_script(rng: Random, partitions: int) -> Script:
@@ -58,7 +94,8 @@ def draw_script(rng: Random, partitions: int) -> Script:
     held = exact and rng.random() < 0.7
     scenario = Scenario(exact, held, True, [], {}, {}, {}, Counter())
     scenario.coverage[f"story clock: {'event, held' if held else 'event, free' if exact else 'wall'}"] += 1
-    return _Writing(rng, partitions, Script(scenario, comparable=rng.random() < 0.4)).script()
+    script = Script(scenario, start_us=rng.choice(STARTS_US), comparable=exact and rng.random() < 0.6)
+    return _Writing(rng, partitions, script, time_us=script.start_us).script()
 
 
 @dataclass(slots=True)
@@ -74,7 +111,7 @@ class _Writing:
 
     def script(self) -> Script:
         rng, scenario = self.rng, self.of.scenario
-        self.drawer = FlowsDrawer(rng, plain_starts=self.of.comparable)
+        self.drawer = FlowsDrawer(rng, plain_starts=self.of.comparable, exact=scenario.exact)
         first = [self._control(Control(key=HOLD, value=True))] if scenario.held else []
         first += [self._control(one) for one in self._connectors()]
         first += self._deploy_all()
@@ -102,6 +139,7 @@ class _Writing:
             raise Unreadable("\n".join(map(str, found.errors)))
         for one in found.flows:
             self.of.flows[one.name, one.version] = self.of.active[one.name]
+            self.of.programs[one.name] = one.program
         return found
 
     def _deploy_all(self) -> list[Append]:
@@ -141,6 +179,8 @@ class _Writing:
                 sent += self._deploy_again()
             elif lot < 0.20:
                 sent += self._change_policies()
+            elif lot < 0.55 and "counted_0" in self.of.active:
+                sent.append(self._seen(number))
             else:
                 sent.append(self._event(number))
             if rng.random() < 0.12:
@@ -162,11 +202,30 @@ class _Writing:
             data |= {"kind": rng.choice(KINDS), "items": [f"{job}-{at}" for at in range(rng.randrange(5))]}
         late_us = rng.choice((HOUR_US, DAY_US)) if rng.random() < 0.12 else 0
         self.of.scenario.coverage["story: late events"] += late_us > 0
+        if kind in ("job.paid", "job.done") and not new and rng.random() < 0.3:
+            self._go_to_an_edge(job)
+            late_us = 0
         event = Happening(kind, tenant, f"e{number}", self.time_us - late_us, data)
         record = event.record()
         self.of.events[record] = event
         topic = "told.events" if kind == "job.echoed" else "job.events"
         return Append(topic, partition_of(tenant, self.partitions), [record])
+
+    def _go_to_an_edge(self, job: str) -> None:
+        """Go on to the very end of a wait that an event about this job may have begun."""
+        edges = [one.time_us + edge for one in self.of.events.values() if one.job["id"] == job for edge in EDGES_US]
+        self.time_us = min((edge for edge in edges if edge >= self.time_us), default=self.time_us)
+
+    def _seen(self, number: int) -> Append:
+        rng = self.rng
+        tenant = rng.choice((*SOME_TENANTS, SOME_TENANTS[0], SOME_TENANTS[0]))
+        late_us = rng.choice((0, 0, 0, 3 * MINUTE_US, 30 * MINUTE_US, 4 * HOUR_US))
+        customer = rng.choice((None, f"{tenant}-a", f"{tenant}-a", f"{tenant}-b"))
+        total, count = rng.choice((None, 0, 1, 2, 5)), rng.choice((None, -1, 0, 1, 2))
+        event = Seen(tenant, f"s{number}", self.time_us - late_us, customer, total, count)
+        record = event.record()
+        self.of.seen[record] = event
+        return Append("orders.events", partition_of(tenant, self.partitions), [record])
 
     def _new_job(self) -> tuple[str, str]:
         """Name a new job; sometimes one that is made only later."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import takewhile
 from typing import Any
 
 from tests.simulation.stories.account import Account
@@ -62,8 +63,8 @@ def _completed(account: Account) -> list[tuple[int, str]]:
 
 def _unreadable(account: Account, at: int) -> bool:
     """Tell whether an outcome that came could not be read: then a person is asked what became of it."""
-    step, behind = account.did[at].step, account.did[at + 1 : at + 2]
-    codes = ("invalid_result", "missing_value")
+    step, codes = account.did[at].step, ("invalid_result", "missing_value")
+    behind = takewhile(lambda one: one.kind != "answered", account.did[at + 1 :])
     return any(one.kind == "failed" and one.step == step and one.detail["code"] in codes for one in behind)
 
 
