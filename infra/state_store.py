@@ -21,6 +21,7 @@ from infra import (
     limits,
     log_tables,
     positions,
+    programs,
     remembered,
     schedules,
     seen,
@@ -34,8 +35,9 @@ from infra.file_meta import FORMATS, Layout
 from infra.limits import StoredLimits
 from infra.lock import FileLock
 from infra.log_tables import Registered
+from infra.programs import Programs
 from infra.seen import SeenPurge, SeenWindow
-from infra.sqlite import Connection, close, open_writer, rows, storage_errors, transaction, value
+from infra.sqlite import Connection, close, open_writer, storage_errors, transaction, value
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
 from schemas.ports import (
@@ -59,7 +61,6 @@ _TABLES: Final = (
     "turn integer not null, now_us integer not null, next_row integer not null, open_actions integer not null, "
     "live integer not null)",
     "insert into engine values (1, 0, 0, 0, 0, 1, 0, 0)",
-    "create table programs(version text primary key, program blob not null) without rowid",
 )
 
 
@@ -94,6 +95,7 @@ class SqliteStateStore:
             self._epoch = _raise_epoch(self._connection, generation)
             self._purge = SeenPurge(self._connection, window or SeenWindow())
             self._sweep = EndedSweep(self._connection, ended_days)
+            self._programs = Programs(self._connection)
         except BaseException:
             self.close()
             raise
@@ -134,8 +136,7 @@ class SqliteStateStore:
     def program(self, version: str) -> bytes | None:
         """Read a program that an execution is pinned to."""
         with self._using():
-            found: bytes | None = value(self._connection, "select program from programs where version = ?", (version,))
-            return found
+            return programs.find(self._connection, version)
 
     def seen_since(self, at_us: int) -> Iterator[tuple[int, int, bytes]]:
         """Give (shard, at_us, packed event keys) of every turn since a time, oldest first."""
@@ -202,7 +203,11 @@ class SqliteStateStore:
     def versions(self) -> list[str]:
         """Name the versions whose programs are stored."""
         with self._using():
-            return [version for (version,) in rows(self._connection, "select version from programs order by version")]
+            return programs.versions(self._connection)
+
+    def unpinned(self) -> list[str]:
+        """Give the versions whose programs have left, since it was last asked: a new execution brings its program again."""
+        return self._programs.take_gone()
 
     def commit(self, turn: TurnCommit) -> None:
         """Make the turn durable (FULL sync). After an error the caller must stop; the file decides what happened."""
@@ -229,12 +234,12 @@ class SqliteStateStore:
     def _write(self, turn: TurnCommit) -> None:
         connection = self._connection
         self._stand_at(turn)
-        connection.executemany("insert into programs values (?, ?) on conflict do nothing", turn.programs)
         executions.write(connection, turn.starts, turn.changes)
         executions.discard(connection, turn.discarded)
         wall_us = turn.now_us if turn.wall_us is None else turn.wall_us
         self._sweep.end(turn.changes)
         self._sweep.run(turn.starts, wall_us)
+        self._programs.write(turn, wall_us)
         self._timers.write(turn.timers_gone, turn.timers_set, turn.now_us)
         self._deadlines.write(turn.deadlines_gone, turn.deadlines_set, turn.now_us)
         waits.write(connection, turn.waits_gone, turn.waits_set)
@@ -294,6 +299,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
             for part in (
                 executions,
                 ended,
+                programs,
                 timers,
                 waits,
                 remembered,

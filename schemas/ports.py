@@ -382,6 +382,10 @@ class StateStore(Protocol):
         """Name the versions whose programs are stored."""
         ...
 
+    def unpinned(self) -> list[str]:
+        """Give the versions whose programs have left, since it was last asked: a new execution brings its program again."""
+        ...
+
     @property
     def limits(self) -> LimitReads:
         """Give what holds, waits for and has spent the limits."""

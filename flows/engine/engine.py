@@ -335,6 +335,7 @@ class Engine:
         )
         self._store.commit(commit)
         self._pinned.update(fresh)
+        self._pinned.difference_update(self._store.unpinned())
         self._turn += 1
         self._now_us = now_us
         self._next_row = max((start.row + 1 for start in result.starts), default=self._next_row)

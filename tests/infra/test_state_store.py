@@ -97,8 +97,8 @@ def test_what_came_before_is_remembered_for_its_time(store: SqliteStateStore) ->
 
 
 def test_live_executions_are_found_by_public_id_and_watches_leave_no_trace(store: SqliteStateStore) -> None:
-    called = new(2)._replace(parent=1, parent_token=5)
-    store.commit(replace(turn(1), starts=[new(1), called, new(3, "completed"), new(4)], programs=[("v2", b""), ("v1", b"")]))
+    called, other = new(2)._replace(parent=1, parent_token=5), new(4)._replace(version="v2")
+    store.commit(replace(turn(1), starts=[new(1), called, new(3, "completed"), other], programs=[("v2", b""), ("v1", b"")]))
     found = store.find([new(row).id for row in (2, 3, 9)])
     assert found == {called.id: StoredExecution(2, 2, called.id, "acme", "onboarding", "v1", NOW_US, b"state 2", 1, 5)}
     assert store.versions() == ["v1", "v2"]
