@@ -20,6 +20,9 @@ MINUTE_US: Final = 60_000_000
 MINUTES_WITHIN_US: Final = 3_600_000_000  # timers closer than this go into buckets of a minute,
 HOURS_WITHIN_US: Final = 2 * 86_400_000_000  # closer than this of an hour, others of a day
 
+END_OF_TIME: Final = 1 << 62
+MANY: Final = 64  # timers taken one by one, before
+LOOK: Final = 32  # times as many are looked through to take all that are due at once
 TIMERS: Final = "timers"
 DEADLINES: Final = "deadlines"
 _TABLE: Final = """create table {}(
@@ -70,8 +73,11 @@ class TimerIndex:
     def due(self, until_us: int, limit: int) -> list[Timer]:
         """Give the first `limit` timers with due_us <= until_us, in order, and keep them."""
         self._settle_front()
+        popped = 0
         while len(self._front) < limit and self._advance(until_us):
-            pass
+            popped += 1
+            if popped > MANY and popped * LOOK > len(self._heap):
+                self._advance_many(until_us, limit - len(self._front))
         return [timer for timer in self._front[:limit] if timer.due_us <= until_us]
 
     def next_due_us(self) -> int | None:
@@ -99,6 +105,20 @@ class TimerIndex:
             return False
         self._front.append(Timer._make(self._pop()))
         return True
+
+    def _advance_many(self, until_us: int, most: int) -> None:
+        """Move to the front what is due before the next bucket begins: where much is, one sort is cheaper than a heap."""
+        if self._stale:
+            self._load_up_to(until_us)
+        next_us = END_OF_TIME if self._next is None else (self._next >> 2) * MINUTE_US
+        ready = sorted({timer for timer in self._heap if timer[0] <= until_us and timer[0] < next_us} - self._gone)
+        taken = ready[:most]
+        if taken:
+            last = taken[-1]
+            self._front.extend(map(Timer._make, taken))
+            self._heap = [timer for timer in self._heap if timer > last]
+            self._gone = {timer for timer in self._gone if timer > last}
+            heapify(self._heap)
 
     def _load_up_to(self, at_us: int | None) -> bool:
         """Load the next bucket if it begins by a time (None: whenever it begins); tell whether it did."""

@@ -5,6 +5,7 @@ Reads: an Advanced. Emits: changes of the turn in flight. State: the turn's own.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from heapq import heappush
 
@@ -30,8 +31,8 @@ def moment_of(pending: Pending, live: Live, now_us: int) -> Moment:
 
 
 def meet_open(pending: Pending, live: Live, wait: Wait, event: MetEvent, now_us: int) -> bool:
-    """Give an event to an open wait; tell whether it fits."""
-    moment, event = moment_of(pending, live, now_us), part_of(event, reads_of(live.runnable.program, live.state, wait.token))
+    """Give an event, with the parts that it reads, to an open wait; tell whether it fits."""
+    moment = moment_of(pending, live, now_us)
     advanced = retract(moment, event) if wait.retract else meet(moment, wait.token, event)
     book(pending, live, advanced, now_us)
     return advanced is not None
@@ -103,11 +104,11 @@ def _book_times(pending: Pending, live: Live, advanced: Advanced) -> None:
             timer = Timer(parked.due_us, row, parked.token)
             index[0].add(timer)
             if parked.due_us <= pending.batch.times.now_us:
-                heappush(index[1], timer)
+                insort(index[1], timer, key=_latest)
 
 
 def _index(pending: Pending, kind: str) -> tuple[Changes, list[Timer]] | None:
-    """Give the index that a timer of a kind stands in, and the heap of what is due; None if there is none.
+    """Give the index that a timer of a kind stands in, and the list of what is due; None if there is none.
 
     Under the event clock the outcome of a command always comes: it has no deadline.
     """
@@ -116,6 +117,10 @@ def _index(pending: Pending, kind: str) -> tuple[Changes, list[Timer]] | None:
     if kind == "result" and pending.batch.times.kind == "events":
         return None
     return pending.deadlines, pending.passing
+
+
+def _latest(timer: Timer) -> tuple[int, int, int]:
+    return -timer.due_us, -timer.execution, -timer.token
 
 
 def _book_events(pending: Pending, live: Live, events: Iterable[Emitted], now_us: int) -> None:
@@ -160,7 +165,8 @@ def _look_back(pending: Pending, live: Live, opened: tuple[Wait, Waiting], now_u
     for row, event in remembered(pending, one):
         if not pending.waits.stands(wait[:3]):
             return
-        if meet_open(pending, live, wait, event, now_us):
+        part = part_of(event, reads_of(live.runnable.program, live.state, one.token))
+        if meet_open(pending, live, wait, part, now_us):
             if not live.shadow:
                 see(pending, event.key, live.tenant, row)
             return

@@ -19,6 +19,7 @@ from operators.lanes import SHADOW
 from operators.limit_book import place_of
 from operators.limited import ask_again, ask_first, next_of, start_within
 from operators.live import TWIN, Live, core_id, shard_of_tenant
+from operators.met_parts import reads_of
 from operators.migrate import migrate
 from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, TwinAsks, TwinEnded, live_of, see
 from operators.recall import is_new
@@ -100,7 +101,8 @@ def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> No
     if live is None or live.state is None:
         pending.waits.drop(wait[:3])
         return
-    if is_new(pending, key, row) and meet_open(pending, live, wait, arrived.event(at), arrived.nows[at]):
+    ways = reads_of(live.runnable.program, live.state, wait.token)
+    if is_new(pending, key, row) and meet_open(pending, live, wait, arrived.part(at, ways), arrived.nows[at]):
         if not live.shadow:
             _see_met(pending, key, arrived.tenants[at], row)
         _settle(pending)

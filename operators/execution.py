@@ -211,24 +211,22 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 
 def copy_rest(rest: Rest) -> Rest:
-    """Copy what an input may change."""
-    closing = rest.closing
-    if closing is not None:
-        closing = copy(closing)
-        closing.undone = closing.undone[:]
-    return Rest(
-        {name: _copy_frame(frame) for name, frame in rest.frames.items()} if rest.frames else {},
-        rest.done[:],
-        rest.sent[:],
-        {token: _copy_ballot(ballot) for token, ballot in rest.ballots.items()} if rest.ballots else {},
-        rest.used[:],
-        rest.policies.copy(),
-        closing,
-        rest.watch,
-        rest.hidden,
-        rest.over,
-        rest.queued,
-    )
+    """Copy what an input may change; most of it is empty."""
+    copied = Rest(watch=rest.watch, hidden=rest.hidden, over=rest.over, queued=rest.queued)
+    if rest.used:
+        copied.used = rest.used[:]
+    if rest.frames:
+        copied.frames = {name: _copy_frame(frame) for name, frame in rest.frames.items()}
+    if rest.ballots:
+        copied.ballots = {token: _copy_ballot(ballot) for token, ballot in rest.ballots.items()}
+    if rest.done or rest.sent:
+        copied.done, copied.sent = rest.done[:], rest.sent[:]
+    if rest.policies:
+        copied.policies = rest.policies.copy()
+    if rest.closing is not None:
+        copied.closing = copy(rest.closing)
+        copied.closing.undone = rest.closing.undone[:]
+    return copied
 
 
 def _copy_frame(frame: Frame) -> Frame:

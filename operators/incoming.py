@@ -13,6 +13,7 @@ import msgspec
 
 from operators.advance import Runnable
 from operators.execution import Cause
+from operators.wait_shapes import Way
 from schemas.effects import MetEvent
 from schemas.ids import execution_id, twin_id
 from schemas.records import Decision, OperatorCommand, Result
@@ -56,6 +57,7 @@ class Arrived(msgspec.Struct, frozen=True):
     tenants: list[str]
     look_back: frozenset[int]  # wait keys among `keys` under which the event is remembered
     event: Callable[[int], MetEvent]  # by place in the lists
+    part: Callable[[int, Sequence[Way]], MetEvent]  # the same, with some parts of its data only
 
 
 class Retraction(msgspec.Struct, frozen=True):
@@ -102,7 +104,9 @@ class Arrivals:
 
     def next(self, key: int, row: int) -> tuple[int, Arrived, int] | None:
         """Give the first of a wait key from a row on."""
-        listed = self._by_key.get(key, ())
+        listed = self._by_key.get(key)
+        if not listed or listed[0][0] >= row:
+            return listed[0] if listed else None
         at = bisect_left(listed, row, key=_row)
         return listed[at] if at < len(listed) else None
 

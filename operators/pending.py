@@ -247,9 +247,9 @@ class Pending:
     timers: Changes = field(default_factory=Changes)
     deadlines: Changes = field(default_factory=Changes)
     waits: Changes = field(default_factory=Changes)
-    due: list[Timer] = field(default_factory=list)  # a heap, as the next two
+    due: list[Timer] = field(default_factory=list)  # the first one last, as the next
     passing: list[Timer] = field(default_factory=list)  # deadlines
-    agenda: list[tuple[Any, ...]] = field(default_factory=list)  # (row, phase, rank, execution, token, number, what)
+    agenda: list[tuple[Any, ...]] = field(default_factory=list)  # a heap of (row, phase, rank, execution, token, number, what)
     queue: deque[ChildStart | ChildEnd | ChildGone | Freed | Asks | TwinAsks | TwinEnded] = field(default_factory=deque)
     reach: int = 0  # the first row that can meet a wait opened now
     floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back

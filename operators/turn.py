@@ -15,7 +15,7 @@ from typing import Any, Final
 from operators.book import expect
 from operators.carry import fire_timer, give, meet_wait, start_candidate, start_watch
 from operators.emit import Emission, emit
-from operators.incoming import STARTS
+from operators.incoming import STARTS, Candidate
 from operators.live import changed_row, new_row
 from operators.missed import missed
 from operators.pending import Batch, Pending, Reads, TurnResult, see
@@ -31,12 +31,12 @@ BEFORE, AT, BEHIND = 0, 1, 2  # phases of a row: records for executions, waits m
 def begin(batch: Batch, reads: Reads) -> Pending:
     """Advance everything that the batch sets going, in order of time, until all wait or end."""
     pending = Pending(batch, reads, Emission(batch.namespace, dead=list(batch.dead)), batch.next_row)
-    pending.due = list(reads.due)
-    pending.passing = list(reads.deadlines)
+    pending.due = list(reversed(reads.due))
+    pending.passing = list(reversed(reads.deadlines))
     pending.reach = pending.floor = batch.start
     _plan(pending)
     for candidate in batch.candidates:
-        if pending.agenda or pending.due or pending.passing:
+        if pending.due or pending.passing or _is_near(pending.agenda, candidate):
             _go_on(pending, candidate.row, batch.times.before(candidate.row, candidate.now_us), candidate.behind)
         if not candidate.known and not is_new(pending, candidate.key, candidate.row):
             continue
@@ -101,9 +101,10 @@ def _go_on(pending: Pending, row: int, until: Until, behind_us: int = 0) -> None
         if pending.agenda and (pending.agenda[0][0] <= row or _is_told(pending.agenda[0], row, behind_us)):
             entry = pending.agenda[0]
             at, phase, what = entry[0], entry[1], entry[6]
-            now_us = what.now_us if phase == BEFORE else what[1].nows[what[2]]
-            if _fire_first(pending, pending.batch.times.before(at, now_us)):
-                continue
+            if pending.due or pending.passing:
+                now_us = what.now_us if phase == BEFORE else what[1].nows[what[2]]
+                if _fire_first(pending, pending.batch.times.before(at, now_us)):
+                    continue
             heappop(pending.agenda)
             pending.reach = pending.floor = at if phase == BEFORE else at + 1
             if phase == BEFORE:
@@ -114,6 +115,11 @@ def _go_on(pending: Pending, row: int, until: Until, behind_us: int = 0) -> None
             return
 
 
+def _is_near(agenda: Sequence[tuple[Any, ...]], candidate: Candidate) -> bool:
+    """Tell whether something noted may come before a start."""
+    return bool(agenda) and (agenda[0][0] <= candidate.row or candidate.behind > 0)
+
+
 def _is_told(entry: tuple[Any, ...], row: int, before_us: int) -> bool:
     """Tell whether an entry is a record for an execution from between a row and a time, before the next row."""
     return bool(entry[0] == row + 1 and entry[1] == BEFORE and entry[6].now_us < before_us)
@@ -122,12 +128,12 @@ def _is_told(entry: tuple[Any, ...], row: int, before_us: int) -> bool:
 def _fire_first(pending: Pending, until: Until) -> bool:
     """Fire the first timer or deadline that is due; False if there is none."""
     due, passing, times = pending.due, pending.passing, pending.batch.times
-    is_due = bool(due) and due[0].due_us <= until.due_us and times.has(due[0], deadline=False)
-    is_past = bool(passing) and passing[0].due_us <= until.past_us and times.has(passing[0], deadline=True)
+    is_due = bool(due) and due[-1].due_us <= until.due_us and times.has(due[-1], deadline=False)
+    is_past = bool(passing) and passing[-1].due_us <= until.past_us and times.has(passing[-1], deadline=True)
     if not is_due and not is_past:
         return False
-    deadline = is_past and not (is_due and due[0].due_us <= passing[0].due_us)
-    timer = heappop(passing if deadline else due)
+    deadline = is_past and not (is_due and due[-1].due_us <= passing[-1].due_us)
+    timer = (passing if deadline else due).pop()
     row = times.row_of(timer.due_us, deadline=deadline) if pending.batch.arrivals else 0
     pending.reach = max(row, pending.floor)
     fire_timer(pending, timer, times.fired_at(timer.due_us), deadline=deadline)

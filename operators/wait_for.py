@@ -10,7 +10,7 @@ from operators.issue import shared_row
 from operators.run import Awaited, Run, StepFailed, StepFunction
 from schemas.effects import MetEvent, Waiting
 from schemas.errors import BrokenInvariant
-from schemas.ids import event_key, key_text, wait_key
+from schemas.ids import key_text, wait_key
 from schemas.program import Await, Wait
 
 USED_MAX = 64  # events that an execution remembers to have used
@@ -68,7 +68,7 @@ def is_used(run: Run, event: MetEvent) -> bool:
     """Tell whether an execution has had an event already: the one that started it, or one that met it."""
     if run.rest is not None and event.key in run.rest.used:
         return True
-    return event.key == event_key(run.tenant, run.cause.source, run.cause.event)
+    return event.id == run.cause.event and event.source == run.cause.source  # what its key is made of: both are one tenant's
 
 
 def use(run: Run, event: MetEvent) -> None:

@@ -49,6 +49,7 @@ def arrived_in(events: EventFrame, first_row: int, clock: npt.NDArray[Any], shap
         tenants,
         frozenset(look_back),
         values.event,
+        values.part,
     )
 
 
@@ -73,14 +74,35 @@ class _Values:
         self._events = events
         self._keys = keys  # ids.event_key
         self._ways = ways
+        self._found: dict[tuple[Way, ...], list[tuple[Way, list[Any], Way]]] = {}
 
     def event(self, at: int) -> MetEvent:
         """Give one event, with all that some wait on its type reads."""
-        identity, source, time_us, correlationid, hops = (column[at] for column in self._envelope)
+        return self.part(at, self._ways)
+
+    def part(self, at: int, ways: Sequence[Way]) -> MetEvent:
+        """Give one event with these parts of its data, which some wait on its type reads."""
+        ids, sources, times, correlations, hops = self._envelope
         data: dict[str, Any] = {}
-        for way, column in zip(self._ways, self._columns, strict=True):
-            put(data, way, column[at])
-        return MetEvent(identity, source, time_us, correlationid or identity, data, self._keys[at], hops or 0)
+        for way, column, inner in self._parts(ways):
+            value = column[at]
+            for name in inner:
+                value = value.get(name) if isinstance(value, dict) else None
+            if len(way) == 1:
+                data[way[0]] = value
+            else:
+                put(data, way, value)
+        return MetEvent(ids[at], sources[at], times[at], correlations[at] or ids[at], data, self._keys[at], hops[at] or 0)
+
+    def _parts(self, ways: Sequence[Way]) -> list[tuple[Way, list[Any], Way]]:
+        """Give for each way the column that it begins in, and what is left of it within."""
+        known = tuple(ways)
+        found = self._found.get(known)
+        if found is None:
+            columns = dict(zip(self._ways, self._columns, strict=True))
+            begins = [(way, next(end for end in range(1, len(way) + 1) if way[:end] in columns)) for way in known]
+            found = self._found[known] = [(way, columns[way[:end]], way[end:]) for way, end in begins]
+        return found
 
     @cached_property
     def _envelope(self) -> list[list[Any]]:

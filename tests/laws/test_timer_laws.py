@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from infra import timers
 from infra.state_store import SqliteStateStore
 from schemas.ports import Timer, TurnCommit
 
@@ -26,9 +27,13 @@ turns = st.tuples(
 
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None)
-@given(st.lists(turns, max_size=12))
-def test_timers_come_in_order_each_once_however_they_were_set(steps: list[tuple[list[int], list[int], int, int, bool]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+@given(st.lists(turns, max_size=12), st.booleans())
+def test_timers_come_in_order_each_once_however_they_were_set(
+    steps: list[tuple[list[int], list[int], int, int, bool]], at_once: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timers, "MANY", 0 if at_once else 64)
+        patch.setattr(timers, "LOOK", 1_000 if at_once else 1)
         store = SqliteStateStore(Path(folder) / "engine-0.db")
         pending: list[Timer] = []
         now_us = NOW_US
