@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flows.engine.shadows import absent_beside
 from flows.engine.work import Segment
 from flows.engine.world import EngineWorld
 from operators.after import PARTS, after_env, gather_key, gathers
@@ -59,7 +60,11 @@ def _of_frame(
                 cause = Cause(event, source, time_us, correlation or event, hops or 0)
                 now_us = int(clock[at])
                 shadow: Beside = "runs" if lane.side == SHADOW else ""
-                yield Candidate(at, now_us, key, tenant, cause, ready, trigger.name, env, watch, shadow=shadow)
+                found = Candidate(at, now_us, key, tenant, cause, ready, trigger.name, env, watch, shadow=shadow)
+                yield found
+                beside = deployed.lanes(tenant, lane.flow)[-1]
+                if lane.side == WHOLE and beside.side == SHADOW and beside.takes(tenant, {**ended, **env}, key.hex()):
+                    yield absent_beside(found, world.runnable(beside.version))
 
 
 def _takes(lane: Lane, tenant: str, started: tuple[Program, int], env: Mapping[str, Any], key: bytes) -> bool:

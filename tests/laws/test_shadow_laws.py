@@ -225,3 +225,70 @@ def test_whatever_starts_a_flow_starts_its_shadow(drawn: Any, sizes: list[int], 
     assert live == shadow
     assert live
     assert all(one["data"]["order"]["said"].startswith("one") for one in notices)
+
+
+ONE_SIDED: Final = """
+flow: plain
+trigger: {event: order.placed, conditions: [order.total >= LEAST]}
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: behind
+trigger: {after: plain, status: STATUS}
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: often
+trigger: {event: order.placed, window: {key: order.id, sliding: 1h, measures: {n: count()}, when: window.n >= LEAST - 1}}
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: by_slot
+tenant: acme
+trigger: [{as: time, schedule: "*/30 * * * *", zone: UTC}, {as: NAME, event: order.cancelled}]
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: desk
+trigger: HAND
+ROLLOUT
+steps: [{delay: 1m}]
+"""
+
+
+def one_sided(least: int, status: str, name: str, hand: str) -> str:
+    text = ONE_SIDED.replace("LEAST", str(least)).replace("STATUS", status).replace("NAME", name)
+    return rollouts.CONTRACTS + text.replace("HAND", hand).replace("[{as: time, schedule", f"[{{as: time{name}, schedule")
+
+
+def test_what_only_the_version_in_force_starts_is_told_where_it_starts() -> None:
+    with rolled() as one:
+        one.deploy(one_sided(2, "any", "a", "{manual: {roles: [desk]}}").replace("ROLLOUT\n", ""))
+        narrow = one_sided(9, "failed", "b", "{event: order.placed, conditions: [order.total > 90]}")
+        one.deploy(narrow.replace("ROLLOUT", "rollout: {shadow: true}"))
+        one.hold(held=True)
+        one.tell([order(1, 0, {"total": 3}), by_hand("desk", 1, {}), order(2, 40, {"total": 1}), order(1, 41, {"total": 3})])
+        one.hold(held=False)
+        one.turns()
+        begun_at = [record for record in one.records("history") if record["transitions"][0][1] == "started"]
+        live = sorted((record["flow"], record["execution"]) for record in begun_at)
+        absent = [record for record in one.records("shadows") if record["absent"]]
+        told = sorted((record["history"]["flow"], record["beside"]) for record in absent)
+    assert {flow for flow, _ in live} == {"plain", "behind", "often", "by_slot", "desk"}
+    assert told == live
+
+
+def test_what_only_the_version_in_shadow_starts_is_told_too() -> None:
+    never = "{event: order.placed, conditions: [order.total > 90]}"
+    with rolled() as one:
+        one.deploy(one_sided(9, "failed", "a", never).replace("ROLLOUT\n", ""))
+        one.deploy(one_sided(2, "any", "b", "{manual: {roles: [desk]}}").replace("ROLLOUT", "rollout: {shadow: true}"))
+        one.hold(held=True)
+        one.tell([order(1, 0, {"total": 3}), order(1, 0, {"total": 3})])
+        one.tell([order(1, 0, {"total": 3})])
+        one.hold(held=False)
+        one.turns()
+        found = [record["history"] for record in one.records("shadows")]
+        assert one.records("history") == []
+    assert {record["flow"]: record["status"] for record in found} == {"often": "completed", "plain": "completed"}
+    assert len({record["execution"] for record in found}) == 2
