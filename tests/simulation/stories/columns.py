@@ -34,11 +34,16 @@ _DID: Final = {
 }
 _REFUSALS: Final = ("bad_form", "decided_already", "forged", "not_allowed", "not_open")
 _LIMITS: Final = ("concurrency queue", "concurrency drop", "concurrency cancel_running", "rate queue", "rate drop")
+_WINDOWS: Final = (
+    *(f"{kind} {fire}" for kind in ("tumbling", "session") for fire in ("crossing", "every", "close")),
+    "sliding crossing",
+    "sliding every",
+)
 REQUIRED: Final[tuple[str, ...]] = (
     "stories",
     *(f"story clock: {clock}" for clock in ("wall", "event, held", "event, free")),
     *(f"story did: {verb}.{kind}" for verb, kinds in _DID.items() for kind in kinds),
-    *(f"story: flow {flow}" for flow in ("made", "hand", "told", "absent", "chain", "behind", "asked")),
+    *(f"story: flow {flow}" for flow in ("made", "hand", "told", "absent", "chain", "behind", "asked", "counted", "clocked")),
     *(f"story: executions {status}" for status in ("completed", "failed", "cancelled", "closing")),
     "story: calls started",
     "story: several steps undone",
@@ -54,5 +59,16 @@ REQUIRED: Final[tuple[str, ...]] = (
     "story: policies changed while events stream",
     "story: events before what they are about",
     "story: late events",
+    "story: histories equal to the reference runner's",
+    *(f"story: window {kind}" for kind in _WINDOWS),
+    "story: windows counted again",
+    "story: late events of windows",
+    "story: windows taken back",
+    *(f"story: slots run, overlap {overlap}" for overlap in ("skip", "queue", "cancel", "allow")),
+    "story: slots run over a change of clocks",
+    "story: absences that were due",
+    "story: absences that were none",
+    "story: sequences that were due",
+    "receivers: batches",
     "story: sent twice",
 )

@@ -69,7 +69,8 @@ def _check(
         late_us = 0 if said["jitter"] == "0s" else JITTER_US
         began = account.did[0].at
         assert began >= slot, f"{account.name()} began at {began}, before its slot {slot}"
-        assert not script.scenario.exact or began <= slot + late_us, f"{account.name()} began at {began}, its slot is {slot}"
+        # a clock that runs on by itself may have passed a slot before the event that makes it due
+        assert not script.scenario.held or began <= slot + late_us, f"{account.name()} began at {began}, its slot is {slot}"
         coverage[f"story: slots run, overlap {said['overlap']}"] += 1
     if script.scenario.exact:
         first_us, last_us = _moved(script, recorder)

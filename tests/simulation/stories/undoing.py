@@ -93,6 +93,7 @@ def _check_outcomes_first(account: Account, first: dict[str, tuple[int, dict[str
         if one.detail in account.actions and account.actions[one.detail].get("awaited")
     )
     known = Counter(one.step for at, one in account.of("answered", "action") if at < begin)
+    known += Counter(one.step for at, one in account.of("resumed") if at < begin)  # an operator's word is an outcome
     handled = Counter(one.step for at, one in account.of("issued", "action") if at > begin)
     open_ones = waited - known - handled
     assert not open_ones, f"{account.name()} began to undo while the outcome of {dict(open_ones)} was not known"
