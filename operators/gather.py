@@ -1,8 +1,8 @@
 """Ends of several flows that start one flow together: an execution that has not begun keeps those that have come.
 
 The first end of a key opens it, for as long as the trigger says (`within`, by the times of the ends); a flow that ends again
-takes the place of its earlier end. With the last of them it begins, caused by that one. What is not complete in time does not start;
-that is told (gathered.py).
+takes the place of its earlier end. With the last of them it begins, caused by that one. What is not complete in time does not
+start; that is told (gathered.py).
 """
 
 from __future__ import annotations
