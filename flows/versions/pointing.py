@@ -57,8 +57,8 @@ def runs(pointer: Pointer) -> str:
         return f"for {pointer.share.words()}; the rest on {pointer.rest[:SHORT]}"
     if pointer.shadow is None:
         return FOR_ALL
-    part = "" if pointer.share.percent == WHOLE else f" for {pointer.share.words()}"
-    return f"{FOR_ALL}; {pointer.shadow[:SHORT]} in shadow{part}"
+    part = FOR_ALL if pointer.share.percent == WHOLE else f"for {pointer.share.words()}"
+    return f"in shadow {part}, beside {pointer.version[:SHORT]}"
 
 
 def _refuse_retracting(flow: CompiledFlow, programs: list[Program | None]) -> None:

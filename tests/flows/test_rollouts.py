@@ -107,7 +107,7 @@ def test_a_version_in_shadow_sends_nothing_and_its_differences_are_rows(tmp_path
     )
     (flow,) = value("deploy", written(tmp_path, shadow, "{shadow: true}"), home=home)["flows"]
     second = flow["version"]
-    assert flow["runs"] == f"for all; {second[:12]} in shadow"
+    assert flow["runs"] == f"in shadow for all, beside {first[:12]}"
     assert [row["runs"] for row in value("flows", "list", home=home)] == ["all", "shadow"]
     sent(tmp_path, home, 0, 14)
     process("up", "--clock", "events", "--until-idle", home=home)
