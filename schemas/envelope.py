@@ -152,7 +152,7 @@ def ahead_of_events(rows: NDArray[np.int64], times: NDArray[np.int64], now_us: i
 def _ahead_of_events(rows: NDArray[np.int64], times: NDArray[np.int64], now_us: int) -> NDArray[np.int64]:
     if now_us < BEGUN_US:
         begun = times >= BEGUN_US
-        first = int(begun.argmax())
+        first = int(np.argmax(begun))
         return _ahead_of_events(rows[first:], times[first:], int(times[first])) if begun.any() else rows[:0]
     start_us = now_us
     far = times > start_us + AHEAD_EVENTS_US

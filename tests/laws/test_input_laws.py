@@ -145,7 +145,8 @@ def status_ended(status: str) -> bool:
 
 def test_what_comes_behind_the_verdict_of_an_absence_is_late() -> None:
     def said(number: int, kind: str, minutes: int, order: str) -> tuple[str, bytes]:
-        data = {"payment": {"order": order, "amount": 1}} if kind == "payment.received" else {"order": {"id": order, "total": 5, "days": 0}}
+        paid = kind == "payment.received"
+        data = {"payment": {"order": order, "amount": 1}} if paid else {"order": {"id": order, "total": 5, "days": 0}}
         time = print_timestamp(START_US + minutes * MINUTE_US)
         envelope = {"specversion": "1.0", "id": f"e{number}", "source": "/law", "type": kind, "tenant": TENANT, "time": time}
         return "shop.events", json.dumps(envelope | {"data": data}).encode()

@@ -166,12 +166,12 @@ def test_what_starts_is_what_one_version_alone_would_start_each_by_its_entity(
         new = dict(zip(NAMES, sorted_versions(both, text("two", percent)), strict=True))
         sent(both, sent_records, sizes, again=again)
         found = starts(both)
-    customer = {f"e{number}": None if one is None else one for number, _, one, _, _ in drawn}
+    customer = {f"e{number}": one for number, _, one, _, _ in drawn}
     expected: Counter[tuple[str, str, str]] = Counter()
     for (flow, _, cause), count in every.items():
         entity = entity_of(flow, cause, customer)
         on_new = bucket("acme", flow, entity) < percent * 100
-        expected[flow, new[flow] if on_new else old[flow], cause] += 1
+        expected[flow, new[flow] if on_new else old[flow], cause] += count
     comparable = {key: count for key, count in found.items() if key[0] != "behind"}
     assert comparable == {key: count for key, count in expected.items() if key[0] != "behind"}
     behind = Counter(cause for flow, _, cause in found.elements() if flow == "behind")
