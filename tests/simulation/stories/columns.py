@@ -34,11 +34,7 @@ _DID: Final = {
 }
 _REFUSALS: Final = ("bad_form", "decided_already", "forged", "not_allowed", "not_open")
 _LIMITS: Final = ("concurrency queue", "concurrency drop", "concurrency cancel_running", "rate queue", "rate drop")
-_WINDOWS: Final = (
-    *(f"{kind} {fire}" for kind in ("tumbling", "session") for fire in ("crossing", "every", "close")),
-    "sliding crossing",
-    "sliding every",
-)
+_WINDOWS: Final = ("sliding", "tumbling", "session", "fires crossing", "fires every", "fires close")
 REQUIRED: Final[tuple[str, ...]] = (
     "stories",
     *(f"story clock: {clock}" for clock in ("wall", "event, held", "event, free")),
@@ -63,7 +59,6 @@ REQUIRED: Final[tuple[str, ...]] = (
     *(f"story: window {kind}" for kind in _WINDOWS),
     "story: windows counted again",
     "story: late events of windows",
-    "story: windows taken back",
     *(f"story: slots run, overlap {overlap}" for overlap in ("skip", "queue", "cancel", "allow")),
     "story: slots run over a change of clocks",
     "story: absences that were due",

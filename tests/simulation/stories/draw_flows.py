@@ -65,8 +65,8 @@ class FlowsDrawer:
             if rng.random() < 0.6:
                 found[name] = draw(name)
         triggers = TriggerDrawer(rng, self.exact)
-        found |= {name: triggers.counted(name) for name in ("counted_0", "counted_1") if rng.random() < 0.45}
-        found |= {name: triggers.clocked(name) for name in ("clocked_0",) if rng.random() < 0.45}
+        found |= {name: triggers.counted(name) for name in ("counted_0", "counted_1") if rng.random() < 0.6}
+        found |= {name: triggers.clocked(name) for name in ("clocked_0",) if rng.random() < 0.6}
         return found
 
     def again(self, name: str, before: Document) -> Document:

@@ -47,14 +47,14 @@ class TriggerDrawer:
         """Draw a flow that a window starts."""
         rng = self.rng
         kind = rng.choice(("sliding", "tumbling", "session"))
-        fire = rng.choice(("crossing", "every", "close")) if kind != "sliding" else rng.choice(("crossing", "every"))
+        fire = rng.choice(("crossing", "every", "close", "close")) if kind != "sliding" else rng.choice(("crossing", "every"))
         window: Document = {"key": "order.customer", kind: rng.choice(SIZES), "fire": fire}
         window |= {"measures": MEASURES, "when": rng.choice(WHENS), "lateness": rng.choice(LATENESS)}
         document: Document = {"flow": name, "steps": [self._say("said")]}
         if rng.random() < 0.3:
             document["tenant"] = sorted(rng.sample(TENANTS[:3], 2))
-        if fire == "close" and rng.random() < 0.7:
-            window["retract"] = "3d"
+        if fire == "close" and rng.random() < 0.8:
+            window |= {"retract": "3d", "when": rng.choice(("window.orders == 1", "window.orders == 1", window["when"]))}
             document["on_retract"] = [self._say("unsaid")]
         conditions = ["exists(order.customer)", *(["order.number >= 0"] if rng.random() < 0.3 else [])]
         return document | {"trigger": {"event": "order.seen", "conditions": conditions, "window": window}}

@@ -179,7 +179,7 @@ class _Writing:
                 sent += self._deploy_again()
             elif lot < 0.20:
                 sent += self._change_policies()
-            elif lot < 0.55 and "counted_0" in self.of.active:
+            elif lot < 0.6 and any(name.startswith("counted") for name in self.of.active):
                 sent.append(self._seen(number))
             else:
                 sent.append(self._event(number))
@@ -218,11 +218,15 @@ class _Writing:
 
     def _seen(self, number: int) -> Append:
         rng = self.rng
-        tenant = rng.choice((*SOME_TENANTS, SOME_TENANTS[0], SOME_TENANTS[0]))
-        late_us = rng.choice((0, 0, 0, 3 * MINUTE_US, 30 * MINUTE_US, 4 * HOUR_US))
-        customer = rng.choice((None, f"{tenant}-a", f"{tenant}-a", f"{tenant}-b"))
+        tenant = rng.choice((SOME_TENANTS[0], SOME_TENANTS[0], SOME_TENANTS[0], *SOME_TENANTS[1:]))
+        late_us = rng.choice((0, 0, 0, 3 * MINUTE_US, 30 * MINUTE_US, 2 * HOUR_US, 4 * HOUR_US))
+        customer = rng.choice((None, f"{tenant}-b", *[f"{tenant}-a"] * 4))
         total, count = rng.choice((None, 0, 1, 2, 5)), rng.choice((None, -1, 0, 1, 2))
-        event = Seen(tenant, f"s{number}", self.time_us - late_us, customer, total, count)
+        time_us = self.time_us - late_us
+        if self.of.seen and rng.random() < 0.3:  # close behind another, which may have been counted long ago
+            other = rng.choice(list(self.of.seen.values()))
+            tenant, customer, time_us = other.tenant, other.customer, min(other.time_us + MINUTE_US, self.time_us)
+        event = Seen(tenant, f"s{number}", time_us, customer, total, count)
         record = event.record()
         self.of.seen[record] = event
         return Append("orders.events", partition_of(tenant, self.partitions), [record])
