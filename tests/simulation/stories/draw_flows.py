@@ -49,7 +49,6 @@ class FlowsDrawer:
     """Draws all flows of one story, by name."""
 
     rng: Random
-    plain_starts: bool = False  # no limits: what the reference runner knows not
     exact: bool = True
 
     def flows(self) -> dict[str, Document]:
@@ -104,7 +103,7 @@ class FlowsDrawer:
             document["timeout"] = rng.choice(("2h", "1d"))
         if rng.random() < 0.5:
             document["on_error"] = self._handler(drawer)
-        if not self.plain_starts and rng.random() < 0.4:
+        if rng.random() < 0.4:
             kind, over = (
                 rng.choice(("concurrency", "concurrency", "rate")),
                 rng.choice(("queue", "queue", "drop", "cancel_running")),

@@ -107,7 +107,7 @@ def _live(place: Place) -> None:
         machine.close()
     life.look_again()
     check_story(place.home, script, desk.helps, (receivers, recorder), coverage)
-    if script.scenario.exact and script.comparable:
+    if script.scenario.exact:
         check_reference(place.home, recorder, coverage)
     place.count(receivers)
     coverage["stories"] += 1

@@ -80,7 +80,6 @@ class Script:
     programs: dict[str, Program] = field(default_factory=dict)  # as they were deployed last
     start_us: int = START_US
     orders: dict[bytes, OperatorCommand] = field(default_factory=dict)  # starts by hand
-    comparable: bool = False  # the reference runner knows everything that was drawn
 
     def time_us(self, data: bytes) -> int:
         """Give the time of an event that is sent; 0 for other records."""
@@ -94,7 +93,7 @@ def draw_script(rng: Random, partitions: int) -> Script:
     held = exact and rng.random() < 0.7
     scenario = Scenario(exact, held, True, [], {}, {}, {}, Counter())
     scenario.coverage[f"story clock: {'event, held' if held else 'event, free' if exact else 'wall'}"] += 1
-    script = Script(scenario, start_us=rng.choice(STARTS_US), comparable=exact and rng.random() < 0.6)
+    script = Script(scenario, start_us=rng.choice(STARTS_US))
     return _Writing(rng, partitions, script, time_us=script.start_us).script()
 
 
@@ -111,7 +110,7 @@ class _Writing:
 
     def script(self) -> Script:
         rng, scenario = self.rng, self.of.scenario
-        self.drawer = FlowsDrawer(rng, plain_starts=self.of.comparable, exact=scenario.exact)
+        self.drawer = FlowsDrawer(rng, exact=scenario.exact)
         first = [self._control(Control(key=HOLD, value=True))] if scenario.held else []
         first += [self._control(one) for one in self._connectors()]
         first += self._deploy_all()
