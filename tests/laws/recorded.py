@@ -298,6 +298,8 @@ def replayed(order: list[Said | Tick]) -> LocalRun:
             continue
         topic, data = one
         assert isinstance(data, bytes)
+        if topic in (RESULTS, DECISIONS, COMMANDS):
+            run.let_time_pass(run.now_us, run.now_us - 1)  # what was over when the event before it set it going
         if topic == CONTROL:
             _apply(run, json.loads(data))
         elif topic == RESULTS:
