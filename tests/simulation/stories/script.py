@@ -171,7 +171,7 @@ class _Writing:
         rng, sent = self.rng, list[Append]()
         for number in range(rng.randint(8, 40)):
             self.time_us += rng.choice(STEPS_US)
-            lot = rng.random()
+            lot = rng.random() if number else 1.0  # an event begins the clock
             if lot < 0.12:
                 sent.append(self._by_hand(number))
             elif lot < 0.16:
