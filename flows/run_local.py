@@ -119,6 +119,7 @@ class LocalRun(LocalWorld):
             return
         verdicts = [one for key, time_us, one in self._verdicts if key in event.keys and event.met.time_us <= time_us]
         self.late.extend((one.id.hex(), event.met.id) for one in verdicts)
+        self._came.append(event)  # what it sets going may look back to it
         waiting = [
             (wait.kind != "retract", place, token, one)
             for place, one in enumerate(self.executions.values())
@@ -130,7 +131,6 @@ class LocalRun(LocalWorld):
             if wait is not None and wait.key in event.keys and self._meet(one, token, event.met, clock_us):
                 self._seen.add(event.key)
                 self._settle()
-        self._came.append(event)
         for runnable in self.flows:
             trigger = self._fitting(runnable, event.tenant, frame)
             if trigger is not None:
