@@ -17,7 +17,7 @@ from flows.local_execution import LocalExecution
 from operators.admission import QUEUE_MOST, Admission, Admitted, Refused, Scope, Verdict, Waits, scopes
 from operators.advance import Advanced, Moment, admit, command, enqueue, move, start
 from operators.execution import Queueing
-from operators.limit_book import place_of
+from operators.limit_book import is_ending, place_of
 from operators.limited import BY_LIMIT, rank_of
 from operators.queued import UNASKED, skip, turn_away
 from schemas.limits import Spent
@@ -140,7 +140,7 @@ class LocalLimits:
         if not isinstance(verdict, Admitted) or not verdict.cancel:
             return verdict
         for other in (self._rows[row] for row in verdict.cancel if row != one.row):
-            if other.state is not None:
+            if not is_ending(other.state):
                 order = OperatorCommand(command="cancel", tenant=other.tenant, execution=other.id.hex(), by=BY_LIMIT, at=now_us)
                 self.book(other, command(self.moment(other, now_us), order), now_us)
         again = self.point.ask(wanted, now_us, rank, queued=True)

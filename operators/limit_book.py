@@ -17,6 +17,11 @@ def place_of(state: State | None) -> Queueing | None:
     return None if state is None or state.rest is None else state.rest.queued
 
 
+def is_ending(state: State | None) -> bool:
+    """Tell whether an execution has ended or is closing: to be cancelled again would change nothing."""
+    return state is None or (state.rest is not None and (state.rest.closing is not None or bool(state.rest.over)))
+
+
 def follow(pending: Pending, live: Live, before: Queueing | None, advanced: Advanced, now_us: int) -> None:
     """Take in that an execution has come into a queue, has left one, or has ended."""
     point, after = pending.admission, place_of(live.state)

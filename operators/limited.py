@@ -16,7 +16,7 @@ from operators.advance import Moment, admit, command, enqueue, move, start
 from operators.book import book, moment_of
 from operators.emit import start_over_limit
 from operators.execution import Queueing
-from operators.limit_book import place_of
+from operators.limit_book import is_ending, place_of
 from operators.live import Live
 from operators.pending import Asks, ChildEnd, Freed, Pending, live_of
 from operators.queued import skip, turn_away
@@ -113,7 +113,7 @@ def _verdict(pending: Pending, live: Live, wanted: tuple[Scope, ...], rank: int,
         return verdict
     for row in verdict.cancel:
         other = live_of(pending, row)
-        if other is not None and other.state is not None and other.row != live.row:
+        if other is not None and other.row != live.row and not is_ending(other.state):
             order = OperatorCommand(command="cancel", tenant=other.tenant, execution=other.id.hex(), by=BY_LIMIT, at=now_us)
             book(pending, other, command(moment_of(pending, other, now_us), order), now_us)
     again = pending.admission.ask(wanted, now_us, rank, queued=True)

@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 from typing import Final, Literal, NamedTuple
 
 from operators.schedule import Slot, jitter_us, local_us_of, moment_of_slot, next_slot, slots_between
+from schemas.envelope import BEGUN_US
 from schemas.ports import SchedulePlace
 from schemas.program import Schedule
 
@@ -67,7 +68,10 @@ class ScheduleBook:
         self._unbegun: set[ScheduleKey] = set()
 
     def follow(self, tenant: str, flow: str, version: str, schedules: Sequence[tuple[int, Schedule]], now_us: int) -> None:
-        """Put the schedules of a flow's version in force instead of those before; none takes the flow out. 0: no clock yet."""
+        """Put the schedules of a flow's version in force instead of those before; none takes the flow out.
+
+        Below BEGUN_US the clock has not begun.
+        """
         old = {key: self._entries.pop(key) for key in self._by_flow.pop((tenant, flow), ())}
         listed = []
         for place, schedule in schedules:
@@ -82,7 +86,9 @@ class ScheduleBook:
         self._changed.update(dict.fromkeys([*(key for key in old if key not in self._entries), *listed]))
 
     def begin(self, now_us: int) -> None:
-        """Hear the first time of a clock: schedules in force before it begin there."""
+        """Hear the first time of a clock: schedules in force before it begin there. What timers alone moved has not begun."""
+        if now_us < BEGUN_US:
+            return
         for key in self._unbegun:
             entry = self._entries.get(key)
             if entry is not None and entry.after_us is None:
@@ -116,7 +122,7 @@ class ScheduleBook:
         elif key in self._stored:
             since_us = moment_of_slot(*self._stored.pop(key), key.zone)
         else:
-            since_us = now_us or None
+            since_us = now_us if now_us >= BEGUN_US else None
         if since_us is None:
             self._unbegun.add(key)
         return since_us

@@ -230,3 +230,8 @@ def test_the_running_give_way(drawn: list[Asked], clock: Literal["wall", "events
         assert all(most_at_once(spans) <= AT_ONCE for spans in lives(read, drawn).values())
         ended = [t[4] for h in read.histories if h["flow"] == "worker" for t in h["transitions"] if t[1] == "ended"]
         assert set(ended) <= {"completed", "cancelled"}
+        told = [t for h in read.histories if h["flow"] == "worker" for t in h["transitions"]]
+        if all(one.kind not in ("cancel", "watch") for one in drawn):
+            assert sum(t[1] == "started" for t in told) == len(wanted(drawn))
+            assert not [t for t in told if t[1] == "entered" and t[3] == "limit"], "nobody waits where the running give way"
+        assert not [t for t in told if t[1] == "refused" and t[4]["by"] == "limit"]

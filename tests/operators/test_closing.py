@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from operators.emit import waits_of
+from operators.limit_book import is_ending
 from operators.live import Live
 from schemas.program import END, Compensation, Fail, Fork, Join, Stop
 from tests.operators.executions import CAUSE, HOUR, ID, NOW, TENANT, World, act, asked, data, delay, runnable, wait
@@ -339,3 +340,12 @@ def test_a_list_can_tell_what_closing_waits_for_and_when_an_operator_must_speak(
     assert _waits_for(world) == "operator paid"
     world.order("skip", "paid")
     assert _waits_for(world) == "stock"
+
+
+def test_only_what_has_not_begun_to_end_can_give_way() -> None:
+    world = _saga()
+    assert not is_ending(world.state)
+    world.answer("ship", None, "failed")
+    assert world.status == "closing"
+    assert is_ending(world.state)
+    assert is_ending(None)
