@@ -33,12 +33,14 @@ def exact(value: Any) -> Any:
 
 
 def from_exact(value: Any) -> Any:
-    """Read a marked value. Raises InvalidInput where a decimal is none."""
+    """Read a marked value. Raises InvalidInput where a decimal or a record is none."""
     if isinstance(value, list):
         return [from_exact(item) for item in value]
     if not isinstance(value, dict):
         return value
     if value.keys() == {RECORD}:
+        if not isinstance(value[RECORD], dict):
+            raise InvalidInput(f"{value[RECORD]!r} is no record")
         return {key: from_exact(item) for key, item in value[RECORD].items()}
     if value.keys() == {DECIMAL}:
         return _decimal(value[DECIMAL])
@@ -47,6 +49,9 @@ def from_exact(value: Any) -> Any:
 
 def _decimal(text: Any) -> Decimal:
     try:
-        return Decimal(text)
+        found = Decimal(text)
     except (ArithmeticError, TypeError, ValueError) as error:
         raise InvalidInput(f"{text!r} is no decimal") from error
+    if not found.is_finite():
+        raise InvalidInput(f"{text!r} is no decimal")
+    return found

@@ -13,7 +13,7 @@ _NEWS: Final = ("refused", "retried", "resumed", "closing")
 _WAITS: Final = ("entered", "requested", "reminded", "escalated", "decided", "called")
 _ENDS: Final = ("completed", "failed", "cancelled")
 _BLOCKS: Final = ("parallel", "for_each")
-_NEVER: Final = "9999"  # behind all times
+_NEVER_US: Final = 1 << 62  # behind all times
 
 
 def as_it_stood(
@@ -80,7 +80,7 @@ def _waited_for(past: Sequence[Row], steps: Sequence[Row], turns: Sequence[Row])
     waiting = [step["step"] for step in steps if step["outcome"] == "waiting" and step["kind"] not in _BLOCKS]
     if not waiting:
         return {"waiting_on": turns[-1]["waiting_on"], "wait_until": turns[-1]["wait_until"]} if turns else {}
-    first = min(waiting, key=lambda step: known.get(step) or _NEVER)
+    first = min(waiting, key=lambda step: _NEVER_US if (until := known.get(step)) is None else parse_timestamp_us(until))
     return {"waiting_on": first, "wait_until": known.get(first)}
 
 

@@ -12,6 +12,8 @@ from schemas.records import Json
 
 FORM: Final = "application/x-www-form-urlencoded"
 NAME_MAX: Final = 200
+FIELDS_MAX: Final = 100
+FIELD: Final = "form."  # before the names of the approval's own fields
 B = TypeVar("B", bound=msgspec.Struct)
 
 
@@ -66,8 +68,8 @@ def read_body(kind: type[B], body: bytes, content_type: str = "") -> B:
     except msgspec.ValidationError as error:
         known = ", ".join(one.name for one in msgspec.structs.fields(kind))
         raise BadRecord("wrong-body", f"{error}; the fields are {known}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRecord("malformed-json", f"{error}; wanted one JSON object") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:  # of text that is none, of too many fields
+        raise BadRecord("malformed-json", f"{error}; wanted one JSON object, or a form of at most {FIELDS_MAX} fields") from error
 
 
 def named(name: str, what: str) -> str:
@@ -79,10 +81,7 @@ def named(name: str, what: str) -> str:
 
 def _form(body: bytes) -> dict[str, Any]:
     """Read a form of a page: fields named `form.<name>` are the approval's own."""
-    found: dict[str, Any] = {}
-    for name, value in parse_qsl(body.decode("utf-8"), keep_blank_values=False, max_num_fields=100):
-        if name.startswith("form."):
-            found.setdefault("form", {})[name.removeprefix("form.")] = value
-        else:
-            found[name] = value
-    return found
+    given = parse_qsl(body.decode("utf-8"), keep_blank_values=False, max_num_fields=FIELDS_MAX)
+    fields = {name.removeprefix(FIELD): value for name, value in given if name.startswith(FIELD)}
+    found: dict[str, Any] = {name: value for name, value in given if not name.startswith(FIELD)}
+    return {**found, "form": fields} if fields else found

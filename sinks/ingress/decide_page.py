@@ -33,7 +33,7 @@ _PAGE: Final = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <body><h1>{title}</h1>
 {rest}<p class="about">{about}</p></body></html>
 """
-_BUTTONS: Final = """<button name="outcome" value="approved">Approve</button>
+_BUTTONS: Final = """<button disabled hidden></button><button name="outcome" value="approved">Approve</button>
 <button name="outcome" value="rejected" formnovalidate>Reject</button>"""
 _AGAIN: Final = '<p><a href="">See how it stands</a></p>\n'
 _JSON: Final = msgspec.json.Encoder(decimal_format="number")

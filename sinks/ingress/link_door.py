@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from schemas.asked import Asked, Questions
 from schemas.errors import BadRecord
 from schemas.ports import Append, Clock
@@ -159,7 +157,7 @@ def _outcome(ask: HttpAsk) -> Json:
     """Give the outcome that somebody wanted who had no right to it; empty where that cannot be read."""
     try:
         return read_body(Deciding, ask.body, ask.headers.get("content-type", "")).outcome
-    except (BadRecord, msgspec.ValidationError):
+    except BadRecord:
         return ""
 
 

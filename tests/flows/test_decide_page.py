@@ -67,6 +67,8 @@ class Inputs(HTMLParser):
         self.tags.add(tag)
         if tag in ("input", "select", "textarea"):
             self.inputs[str(found["name"])] = found
+        elif tag == "button" and "disabled" in found:
+            assert not self.buttons, "what Enter presses comes first, and decides nothing"
         elif tag == "button":
             self.buttons.append(str(found["value"]))
 

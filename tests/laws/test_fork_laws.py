@@ -154,8 +154,9 @@ def test_values_come_back_from_json_exactly(value: Any) -> None:
     assert repr(back) == repr(value)
 
 
-def test_what_is_no_decimal_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="no decimal"):
-        from_exact({"$decimal": "x"})
+@pytest.mark.parametrize("value", [{"$decimal": "x"}, {"$decimal": "NaN"}, {"$decimal": []}, {"$record": 1}, [{"$record": [2]}]])
+def test_what_is_no_decimal_or_record_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidInput, match="is no decimal|is no record"):
+        from_exact(value)
     assert Folded(cause=("", "", 0, "", 0), bound={}).used == []
     assert ENV

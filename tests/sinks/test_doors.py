@@ -240,6 +240,17 @@ def test_a_forged_or_foreign_link_is_refused_and_written_down_without_effect(wor
     assert {one.refused for one in decisions} == {"forged"}
 
 
+@pytest.mark.parametrize(
+    "body", ["form=x&form.a=1&outcome=approved", "&".join(f"form.f{at}=1" for at in range(200)), "outcome=%ff%fe", "=&=&;;"]
+)
+def test_no_form_however_odd_ends_the_server(world: World, body: str) -> None:
+    kind = {"content-type": "application/x-www-form-urlencoded"}
+    links = [f"{world.url}/decide/{token(key, CLAIM)}" for key in (LINKS, b"another home")]
+    for link in links:
+        assert world.client.post(link, content=body, headers=kind).status_code in (202, 400, 403, 422)
+    assert world.client.get(links[0]).status_code == 200
+
+
 def test_a_flood_of_forged_links_does_not_fill_the_log(world: World) -> None:
     foreign = token(b"another home", CLAIM)
     for _ in range(70):
