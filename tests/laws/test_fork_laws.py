@@ -156,7 +156,7 @@ def test_values_come_back_from_json_exactly(value: Any) -> None:
 
 @pytest.mark.parametrize("value", [{"$decimal": "x"}, {"$decimal": "NaN"}, {"$decimal": []}, {"$record": 1}, [{"$record": [2]}]])
 def test_what_is_no_decimal_or_record_is_refused(value: Any) -> None:
-    with pytest.raises(InvalidInput, match="is no decimal|is no record"):
+    with pytest.raises(InvalidInput, match=r"is no decimal|is no record"):
         from_exact(value)
     assert Folded(cause=("", "", 0, "", 0), bound={}).used == []
     assert ENV
