@@ -200,4 +200,4 @@ class LocalWorld:
 
 def _child_id(parent: LocalExecution, flow: str, step: str, occurrence: int) -> bytes:
     cause = b"call" + parent.id + f"{step}\0{occurrence}".encode()
-    return execution_id(LIVE, parent.tenant, flow, cause, parent.cause.time_us)
+    return execution_id(LIVE, parent.tenant, flow, cause, parent.cause.time_us or parent.started_us)

@@ -15,7 +15,7 @@ from infra.log_tables import day_of
 from infra.sqlite import Connection, rows, value
 from schemas.ports import TurnCommit
 
-SLICE: Final = 500  # executions looked at in a turn
+SLICE: Final = 500  # executions looked at in a turn, and two more for each that began in it: so it comes to the end
 _TABLE: Final = "create table programs(version text primary key, program blob not null) without rowid"
 
 
@@ -53,18 +53,18 @@ class Programs:
             self._day, self._next, self._live = day_of(wall_us), 0, set()
         if self._next is not None:
             self._live.update(one.version for one in turn.changes if one.version is not None)
-            self._look(self._next)
+            self._look(self._next, SLICE + 2 * len(turn.starts))
 
     def take_gone(self) -> list[str]:
         """Give the versions whose programs have left since it was last asked."""
         gone, self._gone = self._gone, []
         return gone
 
-    def _look(self, first: int) -> None:
+    def _look(self, first: int, most: int) -> None:
         query = "select row, case when state is not null then version end from executions where row >= ? order by row limit ?"
-        found = list(rows(self._connection, query, (first, SLICE)))
+        found = list(rows(self._connection, query, (first, most)))
         self._live.update(version for _, version in found if version is not None)
-        self._next = found[-1][0] + 1 if len(found) == SLICE else None
+        self._next = found[-1][0] + 1 if len(found) == most else None
         if self._next is None:
             self._gone += [version for version in versions(self._connection) if version not in self._live]
             self._connection.executemany("delete from programs where version = ?", [(version,) for version in self._gone])

@@ -89,6 +89,11 @@ def read_output(output: Any, want: Type) -> Any:
         return {name: read_output(output.get(name), part) for name, part in parts} if parts else None
 
 
+def gather_text(trigger: After, env: Mapping[str, Any]) -> str | None:
+    """Give the value by which ends belong together; None if the end has none."""
+    return key_text(env.get("event.correlationid") if trigger.key is None else _row(trigger.key)(env))
+
+
 def gather_key(program: Program, place: int, tenant: str, env: Mapping[str, Any]) -> int | None:
     """Give the key under which ends belong together for a trigger; None if the end has no value there.
 
@@ -96,8 +101,7 @@ def gather_key(program: Program, place: int, tenant: str, env: Mapping[str, Any]
     """
     trigger = program.triggers[place]
     assert isinstance(trigger, After)
-    value = env.get("event.correlationid") if trigger.key is None else _row(trigger.key)(env)
-    text = key_text(value)
+    text = gather_text(trigger, env)
     if text is None:
         return None
     of = (("after", ",".join(sorted(trigger.flows))), ("flow", program.flow), ("key", text), ("trigger", trigger.name))

@@ -326,9 +326,9 @@ def _call(pending: Pending, item: ChildStart) -> None:
 
 
 def child_id(namespace: str, parent: Live, flow: str, step: str, occurrence: int) -> bytes:
-    """Identify the execution of a called flow."""
+    """Identify the execution of a called flow; what came of a start that is known for ever (time 0) is not kept as long."""
     cause = b"call" + parent.id + f"{step}\0{occurrence}".encode()
-    return execution_id(namespace, parent.tenant, flow, cause, parent.cause.time_us)
+    return execution_id(namespace, parent.tenant, flow, cause, parent.cause.time_us or parent.started_us)
 
 
 def _tell_parent(pending: Pending, call: tuple[int, Called], ended: Ended, now_us: int) -> None:

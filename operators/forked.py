@@ -18,7 +18,7 @@ from schemas.program import Program
 from schemas.program_graph import bound
 from schemas.records import OperatorCommand
 
-FORK: Final = "fork"  # the key under which a start carries where it goes on, until it begins
+FORK: Final = "#fork"  # no name of a flow's; the key under which a start carries where it goes on, until it begins
 
 
 def fork_id(tenant: str, flow: str, origin: bytes, number: str, time_us: int) -> bytes:

@@ -141,11 +141,10 @@ def _resume_undo(run: Run, order: OperatorCommand) -> str:
 
 
 def _unknown(run: Run, order: OperatorCommand) -> Sent | None:
-    """Find a command that nobody knows the end of; in a closing also one whose outcome is awaited, for it may never come."""
-    rest, steps = run.more(), run.runnable.program.steps
-    unknown = [one for one in rest.sent if one.unknown]
-    asked = unknown if rest.closing is None else [*unknown, *(one for one in rest.sent if not one.unknown)]
-    found = [one for one in asked if steps[one.step].name == order.step] if order.step else unknown[: len(unknown) == 1]
+    """Find a command that nobody knows the end of; one whose outcome is awaited is none: what comes would contradict the word."""
+    steps = run.runnable.program.steps
+    unknown = [one for one in run.more().sent if one.unknown]
+    found = [one for one in unknown if steps[one.step].name == order.step] if order.step else unknown[: len(unknown) == 1]
     exact = [one for one in found if one.occurrence == order.occurrence]
     return next(iter(exact or found), None)
 

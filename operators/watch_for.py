@@ -119,7 +119,7 @@ def begin_watched(run: Run, watch: Watch, retract_us: int) -> Advanced:
     run.begun = run.cause
     if retract_us:
         hide(run, Hidden(run.new_token(), watch.trigger, watch.key, watch.time_us, watch.due_us + retract_us))
-    if run.runnable.program.limits:
+    if run.runnable.limited:
         return stand_by(run)
     run.note("started", "", "")
     return begin_steps(run, run.runnable.program.entry)

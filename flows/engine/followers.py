@@ -14,7 +14,7 @@ import numpy.typing as npt
 from flows.engine.shadows import absent_beside
 from flows.engine.work import Segment
 from flows.engine.world import EngineWorld
-from operators.after import PARTS, after_env, gather_key, gathers
+from operators.after import PARTS, after_env, gather_text, gathers
 from operators.deployed import Deployed
 from operators.execution import Cause
 from operators.incoming import STARTS, Beside, Candidate
@@ -75,5 +75,4 @@ def _takes(lane: Lane, tenant: str, started: tuple[Program, int], env: Mapping[s
     trigger = program.triggers[place]
     if not isinstance(trigger, After) or not gathers(trigger):
         return lane.takes(tenant, env, key.hex())
-    together = gather_key(program, place, tenant, env)
-    return lane._replace(entity=None).takes(tenant, env, None if together is None else str(together))
+    return lane._replace(entity=None).takes(tenant, env, gather_text(trigger, env))
