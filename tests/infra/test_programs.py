@@ -93,3 +93,17 @@ def _live_on(world: World, data: st.DataObject) -> None:
     world.commit(starts, ends, moves)
     if data.draw(st.booleans(), label="restart"):
         world.restart()
+
+
+def test_a_sweep_comes_to_its_end_while_more_begin_in_a_turn_than_it_looks_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLICE", 3)
+    world = World(tmp_path / "engine-0.db")
+    world.commit(["v0"] * 20, [], {})
+    world.commit(["v1"] * 10, list(range(1, 21)), {})
+    world.at_us += 2 * DAY_US
+    for _ in range(20):
+        world.commit(["v1"] * 10, [], {})
+    assert world.store.versions() == ["v1"]
+    world.store.close()

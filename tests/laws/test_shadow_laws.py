@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from typing import Any, Final
@@ -292,3 +293,42 @@ def test_what_only_the_version_in_shadow_starts_is_told_too() -> None:
         assert one.records("history") == []
     assert {record["flow"]: record["status"] for record in found} == {"often": "completed", "plain": "completed"}
     assert len({record["execution"] for record in found}) == 2
+
+
+WATCH: Final = """
+event: order.placed
+topic: orders.events
+fields: {order: {id: string}, fork: string?}
+---
+event: order.paid
+topic: orders.events
+fields: {order: {id: string}}
+---
+flow: remind
+trigger: {event: order.placed, absence: {of: order.paid, as: paid, correlate: paid.order.id == order.id, within: 1h}}
+limits: {concurrency: {max: 5, over: queue}}
+timeout: 5h
+SHADOW
+steps: [{action: charge, with: {v: NUMBER, fork: "{{ fork }}"}}, {delay: 10m}]
+"""
+
+
+def test_a_shadow_of_what_waits_for_an_absence_runs_whatever_the_limits() -> None:
+    with rolled() as one:
+        one.deploy(WATCH.replace("SHADOW", "").replace("NUMBER", "1"))
+        one.deploy(WATCH.replace("SHADOW", "rollout: {shadow: true}").replace("NUMBER", "2"))
+        one.tell([order(1, 0, {})])
+        one.tell([order(2, 600, {})])
+        shadows = [record["history"] for record in one.records("shadows")]
+        first = [history for history in shadows if history["event"] == "e1"]
+        assert first[-1]["status"] == "completed"
+        assert [action["data"]["v"] for action in one.records("actions.file")][:1] == [1]
+
+
+def test_a_field_by_any_name_is_a_value_and_nothing_else() -> None:
+    with rolled() as one:
+        one.deploy(WATCH.replace("SHADOW", "").replace("NUMBER", "1"))
+        tenant, topic, data = order(1, 0, {})
+        one.tell([(tenant, topic, json.dumps({**json.loads(data), "data": {"order": {"id": "o1"}, "fork": "silver"}}).encode())])
+        one.tell([order(2, 600, {})])
+        assert [action["data"]["fork"] for action in one.records("actions.file")][:1] == ["silver"]
