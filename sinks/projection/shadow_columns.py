@@ -54,10 +54,7 @@ def shadow_frames(chunks: Sequence[Chunk], first: int, bad: list[Unreadable]) ->
                 "status": (pl.String, [one.history.status for one in records]),
                 "trigger_event": (pl.String, [one.history.event for one in records]),
                 "started_at": (TIME, [one.history.started for one in records]),
-                "happened_at": (
-                    TIME,
-                    [one.history.transitions[-1].at if not one.absent else one.history.started for one in records],
-                ),
+                "happened_at": (TIME, [_last(one.history) for one in records]),
                 "absent": (pl.Boolean, [one.absent for one in records]),
             }
         ),

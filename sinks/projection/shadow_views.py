@@ -45,24 +45,24 @@ SHADOW_VIEWS: Final[dict[str, str]] = {
             select * from settled where status <> 'not started' and shadow_status <> 'not started'
         ), taken as (
             select tenant, execution, step, string_agg(kind, ', ' order by ord) as way from log.transitions
-            where step <> '' and kind not in {_WORDS} and execution in (select execution from both_ran) group by all
+            semi join both_ran using (tenant, execution) where step <> '' and kind not in {_WORDS} group by all
         ), shadow_taken as (
             select tenant, execution, step, string_agg(kind, ', ' order by ord) as way from log.shadow_steps
-            where kind not in {_WORDS} and execution in (select execution from both_ran) group by all
+            semi join both_ran using (tenant, execution) where kind not in {_WORDS} group by all
         ), ways as (
             select tenant, execution, step, taken.way as live, shadow_taken.way as shadow
             from taken full join shadow_taken using (tenant, execution, step)
             where taken.way is distinct from shadow_taken.way
         ), commands as (
             select tenant, execution, action, step, type, params from log.actions
-            where execution in (select execution from settled where shadow_status <> 'not started')
+            semi join (select * from settled where shadow_status <> 'not started') using (tenant, execution)
         ), sent as (
             select coalesce(live.tenant, shadow.tenant) as tenant, coalesce(live.execution, shadow.execution) as execution,
                 coalesce(live.step, shadow.step) as step,
                 case when live.action is not null then json_object('action', live.type, 'with', live.params) end as live,
                 case when shadow.action is not null then json_object('action', shadow.type, 'with', shadow.params) end as shadow
             from commands live full join (
-                select * from log.shadow_actions where execution in (select execution from settled)
+                select * from log.shadow_actions semi join settled using (tenant, execution)
             ) shadow on (live.tenant, live.action) = (shadow.tenant, shadow.action)
             where live.type is distinct from shadow.type or live.params::varchar is distinct from shadow.params::varchar
         ), found as (

@@ -56,13 +56,12 @@ class Views:
 
     def history(self, execution: str, status: str, *moments: Transition, **more: Json) -> None:
         record = History(
-            tenant="acme",
             execution=execution,
             flow="f",
             event="e-1",
             status=status,
             transitions=list(moments),
-            **{"version": "v", **more},
+            **{"tenant": "acme", "version": "v", **more},
         )
         self.append("engine-0.db", "history", encode(record))
 

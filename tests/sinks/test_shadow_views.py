@@ -121,3 +121,21 @@ def test_no_row_of_a_shadow_stands_among_those_of_executions(views: Views) -> No
         assert views.rows(f"select count(*) from {view}") == [[0]]
     assert views.rows("select tenant from shadow_executions", tenant="zen") == [["zen"]]
     assert views.rows("select count(*) from shadow_differences", tenant="zen") == [[1]]
+
+
+def test_executions_of_two_tenants_with_one_id_are_compared_each_with_its_own(views: Views) -> None:
+    views.history("x", "completed", *WAY, END, started=NOW_US)
+    sent(views, "a1", "x", n=1)
+    shadow(views, "x", "completed", *WAY, END, muted=[muted("a1", n=1)])
+    views.history("x", "completed", *WAY, END, started=NOW_US, tenant="zen")
+    views.append("engine-0.db", "actions.file", encode(action("z1", "x", step="tell", type="say", data={}, tenant="zen")))
+    shadow(views, "x", "discarded", absent=True, tenant="zen")
+    views.project()
+    assert views.rows("select tenant, kind, live from shadow_differences") == [["zen", "start", "started"]]
+
+
+def test_a_shadow_of_which_nothing_is_told_yet_is_dated_by_its_start(views: Views) -> None:
+    views.history("x", "waiting", *WAY[:2], started=NOW_US)
+    shadow(views, "x", "waiting")
+    views.project()
+    assert views.rows("select execution, started_at = happened_at from shadow_executions") == [["x", True]]
