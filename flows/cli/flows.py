@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 from flows.cli.home import must_exist
 from flows.cli.terminal import Terminal
 from flows.settings import load_settings
-from flows.versions.in_home import FlowKey, versions_in
+from flows.versions.in_home import FlowKey, Versions, versions_in
 from schemas.pointer import WHOLE, Pointer, Share
 
-ALL: Final = "*"
 COLUMNS: Final = ("flow", "tenant", "version", "runs", "percent", "by")
 
 
 def list_flows(terminal: Terminal, *, tenant: str | None, home: Path | None) -> int:
     """List what is in force, a row a version: two for a flow that is rolled out to a part, or runs beside itself in shadow."""
     settings = load_settings(home=home, tenant=tenant)
-    found = versions_in(must_exist(settings.home)).active
-    shown = sorted((flow, owner) for owner, flow in found if settings.tenant in (None, owner) or owner == ALL)
-    rows = [row for flow, owner in shown for row in _rows((owner, flow), found[owner, flow].told)]
+    versions = versions_in(must_exist(settings.home))
+    rows = [row for key in _shown(versions, settings.tenant) for row in _rows(key, versions.active[key].told)]
     terminal.rows(rows, COLUMNS)
     return 0
+
+
+def _shown(versions: Versions, tenant: str | None) -> list[FlowKey]:
+    """Choose the flows to show: of a tenant each as it runs there, else all that is in force."""
+    if tenant is None:
+        return sorted(versions.active, key=itemgetter(1, 0))
+    runs = (versions.of_tenant(tenant, flow) for flow in sorted({flow for _, flow in versions.active}))
+    return [key for key in runs if key is not None]
 
 
 def _rows(key: FlowKey, told: Pointer) -> Iterator[dict[str, object]]:

@@ -76,10 +76,10 @@ def start(  # noqa: PLR0913  what was typed
     if owner == ALL:
         raise InvalidInput(f"'{flow}' serves all tenants; say for which one with --tenant")
     given = _inputs(found, pairs, inputs)
-    manual = next(trigger for trigger in found.program.triggers if isinstance(trigger, Manual))
-    if key and manual.id is not None:
+    keyed = all(manual.id is not None for program in found.programs for manual in _by_hand(program))
+    if key and keyed:
         raise InvalidInput(f"'{flow}' makes its key of its inputs, so --id would mean nothing; leave it out")
-    name = key or ("" if manual.id is not None else uuid4().hex)
+    name = key or ("" if keyed else uuid4().hex)
     _check_role(found, role)
     command = OperatorCommand(
         command="start", tenant=owner, flow=flow, inputs=given, id=name, by=who(by), roles=list(role), at=SystemClock().now_us()
@@ -95,16 +95,20 @@ def _startable(deployed: Sequence[Deployed], flow: str, tenant: str | None) -> D
     """Find the flow as it is in force for a tenant: its own goes before the one for all."""
     named = [one for one in deployed if one.flow == flow and (tenant is None or one.tenant in (tenant, ALL))]
     if not named:
-        known = sorted({one.flow for one in deployed if any(isinstance(each, Manual) for each in one.program.triggers)})
+        known = sorted({one.flow for one in deployed if any(map(_by_hand, one.programs))})
         raise InvalidInput(
             f"no flow '{flow}' is in force{f' for {tenant}' if tenant else ''}; by hand start {', '.join(known) or 'none'}"
         )
     if tenant is None and len(named) > 1:
         raise InvalidInput(f"'{flow}' is in force for {', '.join(one.tenant for one in named)}; say for which with --tenant")
     found = max(named, key=lambda one: one.tenant != ALL)
-    if not any(isinstance(trigger, Manual) for trigger in found.program.triggers):
+    if not any(map(_by_hand, found.programs)):
         raise InvalidInput(f"'{flow}' has no manual trigger; add `manual: {{roles: [...]}}` to its triggers and deploy it")
     return found
+
+
+def _by_hand(program: Program) -> list[Manual]:
+    return [trigger for trigger in program.triggers if isinstance(trigger, Manual)]
 
 
 def _inputs(found: Deployed, pairs: Sequence[str], whole: str | None) -> Json:
@@ -112,7 +116,7 @@ def _inputs(found: Deployed, pairs: Sequence[str], whole: str | None) -> Json:
     if not isinstance(given, dict):
         raise InvalidInput(f'--inputs {whole!r} is no JSON object; write for instance {{"invoice_id": "I7"}}')
     given |= named_values(pairs, "input")
-    wrong = [_misfit(found.flow, program, given) for program in found.programs]  # which of two it starts, the engine says
+    wrong = [_misfit(found.flow, program, given) for program in found.programs if _by_hand(program)]  # of two the engine chooses
     if all(wrong):
         raise InvalidInput(wrong[0])
     return given
@@ -131,6 +135,6 @@ def _misfit(flow: str, program: Program, given: Json) -> str:
 
 
 def _check_role(found: Deployed, role: Sequence[str]) -> None:
-    roles = {name for trigger in found.program.triggers if isinstance(trigger, Manual) for name in trigger.roles}
+    roles = {name for program in found.programs for manual in _by_hand(program) for name in manual.roles}
     if roles.isdisjoint(role):
         raise InvalidInput(f"'{found.flow}' is started by {', '.join(sorted(roles))}; say which you are with --role")

@@ -325,6 +325,35 @@ def test_a_flow_is_started_by_hand(hand: Path) -> None:
     assert (second.inputs, second.id) == ({"invoice_id": "I8", "days": 3}, "")
 
 
+UNHANDED = """
+event: bill.sent
+fields: {bill: {id: string}}
+---
+flow: collection
+rollout: {percent: 25}
+trigger: {event: bill.sent}
+steps: [{action: hand_over, with: {invoice: "{{ bill.id }}"}}]
+"""
+
+
+def test_a_flow_one_of_whose_two_versions_is_started_by_hand_is_started_so(hand: Path) -> None:
+    deployed(hand, UNHANDED)
+    start = ("flows", "start", "collection", "--tenant", "acme")
+    refused = {
+        "no flow 'nothing' is in force for acme; by hand start collection": ("flows", "start", "nothing", "--tenant", "acme"),
+        "is started by finance": (*start, "--input", "invoice_id=I7"),
+        "makes its key of its inputs": (*start, "--role", "finance", "--input", "invoice_id=I7", "--id", "k"),
+        "inputs.invoice_id: null stands where string is wanted": (*start, "--role", "finance"),
+    }
+    for message, line in refused.items():
+        assert message in command(*line, home=hand, code=2).stderr
+    assert value(*start, "--role", "finance", "--input", "invoice_id=I7", home=hand)["id"] == ""
+    by_name = HAND.partition("---")[0].replace(", id: inputs.invoice_id", "").replace("finance", "audit")
+    deployed(hand, by_name.replace("steps:", "rollout: {percent: 50}\nsteps:"))
+    assert value(*start, "--role", "audit", "--input", "invoice_id=I8", "--id", "k", home=hand)["id"] == "k"
+    assert value(*start, "--role", "finance", "--input", "invoice_id=I9", home=hand)["id"] != ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -97,6 +97,21 @@ def test_a_share_of_the_entities_runs_the_newer_version(tmp_path: Path) -> None:
     assert "is in force already, with no other beside it" in said
 
 
+def test_a_tenant_is_shown_the_version_that_it_runs_and_no_other(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command("deploy", written(tmp_path, FLOW), home=home)
+    command("deploy", written(tmp_path, FLOW.replace("flow: greet", "flow: other")), home=home)
+    command("deploy", written(tmp_path, NEWER), "--tenant", "acme", home=home)
+    command("deploy", written(tmp_path, NEWER.replace("flow: greet", "flow: zens")), "--tenant", "zen", home=home)
+
+    def listed(*more: str) -> list[tuple[str, str]]:
+        return [(row["flow"], row["tenant"]) for row in value("flows", "list", *more, home=home)]
+
+    assert listed("--tenant", "acme") == [("greet", "acme"), ("other", "*")]
+    assert listed("--tenant", "zen") == [("greet", "*"), ("other", "*"), ("zens", "zen")]
+    assert listed() == [("greet", "*"), ("greet", "acme"), ("other", "*"), ("zens", "zen")]
+
+
 @pytest.mark.slow
 def test_a_version_in_shadow_sends_nothing_and_its_differences_are_rows(tmp_path: Path) -> None:
     home = tmp_path / "home"

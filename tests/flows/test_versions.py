@@ -80,6 +80,32 @@ def test_a_rollout_goes_on_from_the_version_before_it_and_back_to_that(tmp_path:
     assert told() == Pointer(first)
 
 
+def test_a_version_that_never_ran_for_all_is_not_gone_back_to(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+
+    def deploy(text: str, percent: int = 100, *more: str) -> str:
+        text = text.replace("steps:", f"rollout: {{percent: {percent}}}\nsteps:")
+        (flow,) = value("deploy", written(tmp_path, text), *more, home=home)["flows"]
+        return str(flow["version"])
+
+    first = deploy(FLOW)
+    deploy(RENAMED, 25)
+    assert deploy(FLOW) == first
+    assert versions_in(home).active["*", "f"].before == ()
+    assert "no version before" in command("rollback", "f", home=home, code=2).stderr
+    deploy(RENAMED, 25)
+    third = deploy(OTHER)
+    assert versions_in(home).active["*", "f"].before == (first,)
+    deploy(RENAMED, 25)
+    deploy(FLOW, 50, "--tenant", "zen")
+    second = deploy(RENAMED)
+    assert versions_in(home).active["*", "f"].before == (third, first)
+    command("rollback", "f", home=home)
+    assert active(home) == third
+    deploy(FLOW, 100, "--tenant", "zen")
+    assert value("rollback", "f", "--tenant", "zen", home=home)["version"] == third != second
+
+
 def test_a_tenant_with_a_version_of_its_own_shares_it_with_the_one_for_all(tmp_path: Path) -> None:
     home = tmp_path / "home"
     command("deploy", written(tmp_path, FLOW), home=home)
