@@ -19,10 +19,9 @@ from flows.deployed_flows import DeployedFlows
 from flows.language.check_policy import CompiledPolicy
 from flows.language.compile import CompiledFlow
 from flows.language.definitions import ALL_TENANTS, Definitions, flow_records, load_definitions, policy_control
-from flows.programs import deployed_programs
+from flows.versions.cut_off import cut_off
 from flows.versions.in_home import versions_in
 from flows.versions.pointing import pointed, runs
-from flows.versions.readers import no_longer_read
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
 from infra.file_reader import FileReader
@@ -133,24 +132,20 @@ def control_end(home: Path) -> int:
     return max((end.next for end in log_ends(home / INGRESS_FILE) if end.topic == CONTROL), default=0)
 
 
-def check_files(paths: Sequence[Path], home: Path) -> Definitions:
-    """Check files together, against what is deployed in a home."""
+def check_files(paths: Sequence[Path], home: Path, tenant: str | None = None) -> Definitions:
+    """Check files together, against what is deployed in a home; `tenant` is whom alone they would be deployed for."""
     known = in_force(home)
     contracts, flows = known.registry.contracts(), DeployedFlows(home, known.values)
     found = load_definitions(paths, contracts.values(), known.actions(), flows, known.policies())
-    return replace(found, problems=tuple(sorted([*found.problems, *_cut_off(found, contracts, home)])))
+    return replace(found, problems=tuple(sorted([*found.problems, *_cut_off(found, contracts, home, tenant)])))
 
 
-def _cut_off(found: Definitions, known: Mapping[str, EventContract], home: Path) -> Iterator[Problem]:
-    """Refuse contracts that no longer give flows in force what they read; flows of the files are checked with them anew."""
+def _cut_off(found: Definitions, known: Mapping[str, EventContract], home: Path, tenant: str | None) -> Iterator[Problem]:
+    """Refuse contracts that no longer give versions that stay in force what they read."""
     changed = [(known[one.event], one) for one in found.contracts if one.event in known and known[one.event] != one]
-    renewed = {one.name for one in found.flows}
-    readers = [one for one in deployed_programs(home) if one.flow not in renewed] if changed else []
-    for old, new in changed:
-        for reader in readers:
-            for what in sorted({what for program in reader.programs for what in no_longer_read(program, old, new)}):
-                message = f"flow '{reader.flow}' is in force and reads {what}; keep it, or deploy the flow changed as well"
-                yield Problem(*found.places[new.event], "cuts-off-flow", message)
+    if changed:
+        for event, message in cut_off(changed, found.flows, versions_in(home), tenant):
+            yield Problem(*found.places[event], "cuts-off-flow", message)
 
 
 def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str | None = None) -> Deployment:

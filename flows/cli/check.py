@@ -36,7 +36,7 @@ def check(
     if not files:
         raise InvalidInput("nothing to check; name flow files, e.g. millrace check flows/catalog/*.yaml, or ask for --schema")
     settings = load_settings(home=home, tenant=tenant)
-    definitions = check_files(files, settings.home)
+    definitions = check_files(files, settings.home, tenant)
     if run is None or not definitions.ok:
         _tell_problems(terminal, definitions)
         return FINE if definitions.ok else INVALID

@@ -21,7 +21,7 @@ SHORT: Final = 12  # characters of a version that are shown
 def deploy(terminal: Terminal, *, files: Sequence[Path], wait: bool, tenant: str | None, home: Path | None) -> int:
     """Deploy files. Raises InvalidFlow with every problem, and then nothing is deployed."""
     settings = load_settings(home=home)
-    definitions = check_files(files, settings.home)
+    definitions = check_files(files, settings.home, tenant)
     if not definitions.ok:
         raise InvalidFlow(definitions.problems)
     for problem in definitions.problems:

@@ -26,7 +26,7 @@ COLUMNS: Final = ("execution", "tenant", "version", "outcome", "at", "why")
 def plan(terminal: Terminal, *, files: Sequence[Path], tenant: str | None, home: Path | None) -> int:
     """Plan a deploy; 3 if an execution would strand if it were moved. Raises InvalidFlow with every problem."""
     settings = load_settings(home=home)
-    definitions = check_files(files, settings.home)
+    definitions = check_files(files, settings.home, tenant)
     if not definitions.ok:
         raise InvalidFlow(definitions.problems)
     found = list(plan_flows(definitions.flows, settings.home, versions_in(settings.home), tenant))

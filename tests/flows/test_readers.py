@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from flows.deployment import check_files, deploy, open_ingress
+from flows.versions.in_home import versions_in
+from tests.flows.driving import command
 
 EVENTS = """
 event: job.asked
@@ -89,3 +91,72 @@ def test_what_no_flow_reads_may_go_and_a_flow_changed_as_well_is_fine(tmp_path: 
     assert problems(home, tmp_path / "new.yaml", both) == []
     put(home, tmp_path / "new.yaml", both)
     assert problems(home, tmp_path / "new.yaml", DONE) == []
+
+
+NOTED = f"trigger: {{event: job.asked, conditions: [job.note == 'x']}}\n{SAY}\n"
+PLAIN = f"trigger: {{event: job.asked}}\n{SAY}\n"
+UNNOTED = EVENTS.replace(", note: string?", "")
+
+
+def cut(home: Path, file: Path, text: str, tenant: str | None = None) -> list[str]:
+    """Say which flows a deploy without the note would cut off."""
+    file.write_text(text)
+    found = check_files([file], home, tenant).problems
+    assert {one.name for one in found} <= {"cuts-off-flow"}
+    return [one.message.partition(";")[0] for one in found]
+
+
+def short(home: Path, tenant: str = "*") -> str:
+    return versions_in(home).active[tenant, "reader"].version[:12]
+
+
+@pytest.mark.parametrize("rollout", ["{percent: 25}", "{shadow: true}"])
+def test_a_version_that_stays_in_force_beside_the_new_one_keeps_its_fields(tmp_path: Path, rollout: str) -> None:
+    home, file = home_with(tmp_path, NOTED), tmp_path / "new.yaml"
+    flow = f"flow: reader\nrollout: {rollout}\n{PLAIN}"
+    stays = [f"version {short(home)} of flow 'reader' stays in force and reads job.note: the field is gone"]
+    assert cut(home, file, UNNOTED + flow) == stays
+    put(home, file, EVENTS + flow)
+    assert cut(home, file, UNNOTED + flow) == stays
+    assert cut(home, file, UNNOTED + f"flow: reader\n{PLAIN}") == []
+    assert cut(home, file, UNNOTED + f"flow: reader\nenabled: false\n{PLAIN}") == []
+
+
+@pytest.mark.parametrize("rollout", ["{percent: 25}", "{shadow: true}"])
+def test_a_version_for_a_part_or_in_shadow_keeps_its_fields(tmp_path: Path, rollout: str) -> None:
+    home, file = home_with(tmp_path, PLAIN), tmp_path / "new.yaml"
+    put(home, file, f"{EVENTS}flow: reader\nrollout: {rollout}\n{NOTED}")
+    told = ["flow 'reader' is in force and reads job.note: the field is gone"]
+    assert cut(home, file, UNNOTED.removesuffix("---\n")) == told
+    assert cut(home, file, UNNOTED + f"flow: reader\n{PLAIN}") == []
+
+
+def test_the_flow_of_another_tenant_keeps_its_fields(tmp_path: Path) -> None:
+    home, file = home_with(tmp_path, NOTED), tmp_path / "new.yaml"
+    plain = UNNOTED + f"flow: reader\n{PLAIN}"
+    assert cut(home, file, plain) == []
+    stays = [f"version {short(home)} of flow 'reader' stays in force and reads job.note: the field is gone"]
+    assert cut(home, file, plain, "acme") == stays
+    assert cut(home, file, plain.replace("flow: reader\n", "flow: reader\ntenant: acme\n")) == stays
+    command("deploy", str(file), "--tenant", "acme", home=home, code=2)
+    for word in ("check", "plan"):
+        file.write_text(plain)
+        command(word, str(file), home=home)
+        command(word, str(file), "--tenant", "acme", home=home, code=2)
+
+
+def test_a_flow_of_one_tenant_is_not_replaced_by_the_one_for_all(tmp_path: Path) -> None:
+    home, file = tmp_path / "home", tmp_path / "new.yaml"
+    file.write_text(f"{EVENTS}flow: reader\n{NOTED}")
+    command("deploy", str(file), "--tenant", "acme", home=home)
+    whose = f"version {short(home, 'acme')} of flow 'reader' (tenant acme) stays in force and reads job.note: the field is gone"
+    assert cut(home, file, UNNOTED + f"flow: reader\n{PLAIN}") == [whose]
+    assert cut(home, file, UNNOTED + f"flow: reader\n{PLAIN}", "acme") == []
+
+
+def test_a_rollout_that_the_deploy_will_refuse_is_checked_with_what_is_there(tmp_path: Path) -> None:
+    home, file = home_with(tmp_path, NOTED), tmp_path / "new.yaml"
+    assert cut(home, file, UNNOTED.removesuffix("---\n")) == ["flow 'reader' is in force and reads job.note: the field is gone"]
+    put(home, file, f"{EVENTS}flow: reader\nrollout: {{percent: 25}}\n{PLAIN}")
+    (problem,) = cut(home, file, f"{UNNOTED}flow: reader\nrollout: {{shadow: true}}\n{PLAIN}")
+    assert "stays in force and reads job.note" in problem
