@@ -15,8 +15,9 @@ from operators.limit_book import follow, place_of
 from operators.live import Live, core_id
 from operators.met_parts import part_of, reads_of
 from operators.missed import note_verdict
-from operators.pending import Changes, ChildEnd, ChildGone, ChildStart, Pending, TwinAsks, TwinEnded, see
+from operators.pending import Changes, ChildEnd, ChildGone, ChildStart, Pending, TwinAsks, TwinEnded, see_met
 from operators.recall import remembered
+from operators.wait_for import pass_over
 from schemas.commands import Command
 from schemas.effects import Emitted, Ended, MetEvent, Waiting
 from schemas.ports import Timer, Wait
@@ -149,6 +150,9 @@ def _open(pending: Pending, live: Live, opened: Sequence[Waiting], now_us: int) 
     for wait, one in zip(waits, opened, strict=True):
         if one.look_back_us > 0:
             _look_back(pending, live, (wait, one), now_us)
+    if pending.batch.halfway and live.state is not None:  # behind looking back, which finds that event too
+        tokens = [wait.token for wait in waits if pending.waits.stands(wait[:3])]
+        live.state = pass_over(live.state, pending.batch.halfway, tokens)
 
 
 def expect(pending: Pending, wait: Wait, row: int) -> None:
@@ -168,5 +172,5 @@ def _look_back(pending: Pending, live: Live, opened: tuple[Wait, Waiting], now_u
         part = part_of(event, reads_of(live.runnable.program, live.state, one.token))
         if meet_open(pending, live, wait, part, now_us):
             if not live.shadow:
-                see(pending, event.key, live.tenant, row)
+                see_met(pending, event.key, live.tenant, row)
             return

@@ -21,7 +21,7 @@ from operators.limited import ask_again, ask_first, next_of, start_within
 from operators.live import TWIN, Live, core_id, shard_of_tenant
 from operators.met_parts import reads_of
 from operators.migrate import migrate
-from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, TwinAsks, TwinEnded, live_of, see
+from operators.pending import Asks, ChildEnd, ChildGone, ChildStart, Freed, Pending, TwinAsks, TwinEnded, live_of, see, see_met
 from operators.recall import is_new
 from operators.shadow import beside_ended, in_shadow, mirror, note_absent, offer
 from operators.start_inputs import BadInputs, input_env, manual_of
@@ -104,18 +104,10 @@ def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> No
     ways = reads_of(live.runnable.program, live.state, wait.token)
     if is_new(pending, key, row) and meet_open(pending, live, wait, arrived.part(at, ways), arrived.nows[at]):
         if not live.shadow:
-            _see_met(pending, key, arrived.tenants[at], row)
+            see_met(pending, key, arrived.tenants[at], row)
         _settle(pending)
     else:
         expect(pending, wait, row + 1)
-
-
-def _see_met(pending: Pending, key: bytes, tenant: str, row: int) -> None:
-    """Remember that an event met a wait; of a row that is met in slices, once the last of them is done."""
-    if pending.batch.halfway:
-        pending.met[key] = tenant
-    else:
-        see(pending, key, tenant, row)
 
 
 def give(pending: Pending, one: Input) -> None:

@@ -38,7 +38,7 @@ class Batch:
     start: int = 0  # of the rows that this part of the turn works on
     end: int = 1 << 62
     first_row: int = 0  # how many rows came before, in the order of all turns: what is remembered is sorted by it
-    halfway: bool = False  # of its one row only the waits that were read are met; more of it comes behind
+    halfway: bytes = b""  # key of the event of its one row, if only the waits that were read are met and more of it comes behind
     met: Mapping[bytes, str] = field(
         default_factory=dict
     )  # events that met waits in transactions that were halfway: tenants by key
@@ -281,3 +281,11 @@ def see(pending: Pending, key: bytes, tenant: str, row: int) -> None:
     if key not in pending.seen_now:
         pending.seen_now[key] = row
         pending.seen[shard_of_tenant(tenant)].append(key)
+
+
+def see_met(pending: Pending, key: bytes, tenant: str, row: int) -> None:
+    """Remember that an event met a wait; of a row that is met in slices, once the last of them is done."""
+    if key == pending.batch.halfway:
+        pending.met[key] = tenant
+    else:
+        see(pending, key, tenant, row)

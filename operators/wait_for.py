@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from operators.execution import Parked
+import msgspec
+
+from operators.execution import Parked, Rest, State, copy_rest
 from operators.issue import shared_row
 from operators.run import Awaited, Run, StepFailed, StepFunction
 from schemas.effects import MetEvent, Waiting
@@ -51,7 +53,7 @@ def wait_for(step: Wait) -> StepFunction:
 def take_event(run: Run, parked: Parked, event: MetEvent) -> int | None:
     """Give the step behind a wait that an event fits; None if it does not fit."""
     step = run.runnable.program.steps[parked.step]
-    if not isinstance(step, Wait) or is_used(run, event):
+    if not isinstance(step, Wait) or is_used(run, event) or _is_passed_over(run, event, parked.token):
         return None
     run.switch(parked.token, parked.frame)
     holds = run.runnable.codes[parked.step].holds
@@ -76,6 +78,23 @@ def use(run: Run, event: MetEvent) -> None:
     used = run.more().used
     used.append(event.key)
     del used[:-USED_MAX]
+
+
+def pass_over(state: State, event: bytes, tokens: Sequence[int]) -> State:
+    """Let waits that an event has opened not be met by it: it is read again for those that waited before (met in slices)."""
+    rest = Rest() if state.rest is None else copy_rest(state.rest)
+    if not tokens or event in rest.used:  # an execution that has met it refuses it anyhow
+        return state
+    rest.used.extend(_mark(event, token) for token in tokens)
+    return msgspec.structs.replace(state, rest=rest)
+
+
+def _is_passed_over(run: Run, event: MetEvent, token: int) -> bool:
+    return run.rest is not None and bool(run.rest.used) and _mark(event.key, token) in run.rest.used
+
+
+def _mark(event: bytes, token: int) -> bytes:
+    return event + token.to_bytes(8, "big")
 
 
 def leave(run: Run, parked: Parked) -> None:

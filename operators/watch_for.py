@@ -15,6 +15,7 @@ from operators.hidden import hide, unhide
 from operators.onward import begin_steps, carry, timer_of
 from operators.queued import stand_by, take_back_queued
 from operators.run import Advanced, Awaited, Moment, Run, advanced, begin
+from operators.wait_for import is_used, use
 from schemas.effects import MetEvent, Waiting
 from schemas.errors import BrokenInvariant
 from schemas.expression.rows import compile_row
@@ -74,9 +75,10 @@ def meet_watch(run: Run, watch: Watch, event: MetEvent) -> Advanced | None:
     detail = _detail(run, watch.trigger)
     if isinstance(detail, Absence):
         return discard(run, watch)
-    if event.time_us < watch.last_us:
+    if event.time_us < watch.last_us or is_used(run, event):
         return None
     leave(run, watch)
+    use(run, event)
     run.root[detail.then[watch.reached].bind] = event.data
     if watch.reached + 1 < len(detail.then):
         return _watch(run, Watch(watch.trigger, None, watch.time_us, watch.due_us, watch.reached + 1, event.time_us))

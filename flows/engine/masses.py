@@ -3,7 +3,7 @@
 Reads: a part of a turn, the waits that its events may meet. Emits: parts that end before the row at which there are too many; a
 row that has too many by itself is met in slices, in the order of its waits. Cost: nothing where there are few; else a query a
 row. A slice moves no position, and its event counts as seen only behind the last one: after a crash in between the event is read
-again, and finds those that still wait.
+again, and finds those that still wait. What a slice opens is found by the next ones, and refuses the event (operators/book.py).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Meetings:
         while len(found := self.store.waiting_behind(arrived.keys[at], place, MEET_MAX + 1)) > MEET_MAX:
             last = found[MEET_MAX - 1]
             place = (not last.retract, last.execution, last.token)
-            yield replace(empty, waits=found[:MEET_MAX], halfway=True)
+            yield replace(empty, waits=found[:MEET_MAX], halfway=arrived.events[at])
         whole = up_to(behind(part, row, times, row), row + 1, times, row)
         yield replace(whole, due=(), passing=(), waits=found)  # some are left, so that the event is seen after a death too
 

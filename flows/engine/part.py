@@ -23,7 +23,7 @@ class Part:
     passing: Sequence[Timer]
     last: bool = False
     waits: Sequence[Wait] = ()
-    halfway: bool = False  # more waits of its one row come behind
+    halfway: bytes = b""  # key of the event of its one row, if more waits that it may meet come behind
     given: int = 0  # of a piece cut by waits: the last row whose records for executions are in it or before it
 
 
