@@ -98,15 +98,14 @@ def _point(found: Versions, key: FlowKey, active: Told | None) -> None:
     was = found.active.pop(key, None)
     if active is None:
         return
-    earlier = _went_before(was, active) if was else ()
+    earlier = _went_before(was) if was else ()
     if active.instead_of is not None and active.version in earlier:
         earlier = earlier[earlier.index(active.version) :]  # one that was rolled back is not gone back to
     found.active[key] = Pointer(active.version, active, tuple(one for one in earlier if one != active.version))
 
 
-def _went_before(was: Pointer, active: Told) -> tuple[str, ...]:
-    """List what may be gone back to, the latest first: a version that was given up before it ran for all is none of it."""
+def _went_before(was: Pointer) -> tuple[str, ...]:
+    """List what may be gone back to, the latest first: one that only ran for a part is none of it."""
     if was.told.rest is None:
         return (was.version, *was.before)
-    goes_on = (was.version,) if was.version in active.versions() else ()
-    return tuple(dict.fromkeys((*goes_on, was.told.rest, *was.before)))
+    return tuple(dict.fromkeys((was.told.rest, *was.before)))

@@ -130,8 +130,10 @@ def test_executions_of_two_tenants_with_one_id_are_compared_each_with_its_own(vi
     views.history("x", "completed", *WAY, END, started=NOW_US, tenant="zen")
     views.append("engine-0.db", "actions.file", encode(action("z1", "x", step="tell", type="say", data={}, tenant="zen")))
     shadow(views, "x", "discarded", absent=True, tenant="zen")
+    shadow(views, "x", "completed", *WAY, END, tenant="ann")
     views.project()
-    assert views.rows("select tenant, kind, live from shadow_differences") == [["zen", "start", "started"]]
+    asked = "select tenant, kind, live, shadow from shadow_differences order by tenant"
+    assert views.rows(asked) == [["ann", "start", None, "started"], ["zen", "start", "started", None]]
 
 
 def test_a_shadow_of_which_nothing_is_told_yet_is_dated_by_its_start(views: Views) -> None:
