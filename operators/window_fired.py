@@ -105,6 +105,10 @@ class Fired:
         moved = pl.lit(to, dtype=pl.Int64).alias("block")
         self.verdicts, self.rows = self.verdicts.with_columns(moved), self.rows.with_columns(moved)
 
+    def forget_all_but(self, numbers: Ints) -> None:
+        """Let go of verdicts whose event is not kept: they were taken back or expired before their block was written anew."""
+        self._keep(np.isin(self.verdicts["number"].to_numpy(), numbers))
+
     def expire(self, passed: Ints) -> None:
         """Let go of verdicts whose time to be disproved is over."""
         ends = self.verdicts["end"].to_numpy() + self._window.retract_us

@@ -88,6 +88,17 @@ def test_a_late_event_takes_back_what_a_closed_window_said(kind: str) -> None:
     assert [one.event for one in kernel.late] == ["e3", "e4"]
 
 
+def test_a_verdict_that_was_taken_back_stays_so_over_restarts_beside_one_that_stands() -> None:
+    alone = Compare("<=", COUNT, Constant(1, INT))
+    kernel = Kernel(watcher(Window(CUSTOMER, "tumbling", 20, MEASURES, alone, "close", retract_us=400)))
+    kernel.take([order("a1", 105), order("b1", 106, customer="b"), order("c1", 145, customer="c")])
+    kernel.restart()
+    kernel.take([order("a2", 107, clock=146)])
+    kernel.restart()
+    kernel.take([order("a3", 108, clock=147), order("b2", 108, customer="b", clock=148)])
+    assert [(one.late, one.event) for one in kernel.back] == [("a2", "a1"), ("b2", "b1")]
+
+
 def test_a_verdict_stands_when_the_time_to_disprove_it_is_over() -> None:
     alone = Compare("<=", COUNT, Constant(1, INT))
     kernel = Kernel(watcher(Window(CUSTOMER, "tumbling", 20, MEASURES, alone, "close", retract_us=40)))
