@@ -61,6 +61,7 @@ class Fired:
         self._window = window
         self.verdicts = pl.DataFrame(schema=VERDICTS)
         self.rows = pl.DataFrame(schema={"number": pl.Int64(), "block": pl.Int64(), **schema})
+        self._thinned: set[int] = set()
 
     def numbers(self) -> Ints:
         """Name the events that are still read."""
@@ -105,9 +106,10 @@ class Fired:
         moved = pl.lit(to, dtype=pl.Int64).alias("block")
         self.verdicts, self.rows = self.verdicts.with_columns(moved), self.rows.with_columns(moved)
 
-    def forget_all_but(self, numbers: Ints) -> None:
-        """Let go of verdicts whose event is not kept: they were taken back or expired before their block was written anew."""
-        self._keep(np.isin(self.verdicts["number"].to_numpy(), numbers))
+    def take_thinned(self) -> set[int]:
+        """Name the blocks that lost a verdict since the last call: what was taken back must not come again from the disk."""
+        thinned, self._thinned = self._thinned, set()
+        return thinned
 
     def expire(self, passed: Ints) -> None:
         """Let go of verdicts whose time to be disproved is over."""
@@ -144,6 +146,7 @@ class Fired:
         event = part.frame.row(0, named=True)
         for tenant, flow in self.verdicts.filter(lost).select("name", "flow").rows():
             yield TakenBack(one["row"][0], tenant, flow, event["id"], event["source"], event["time"])
+        self._thinned.update(self.verdicts.filter(lost)["block"].to_list())
         self._keep((~lost).to_numpy())
 
     def _holding(self, tables: WatchTables, part: Part, windows: pl.DataFrame, verdicts: pl.DataFrame) -> list[str]:

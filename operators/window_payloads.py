@@ -49,10 +49,6 @@ class Payloads:
         added = (pl.Series(NUMBER, numbers), pl.Series(TENANT, tenants), pl.Series(CLOCK, clock))
         return frame.with_columns(*added, pl.lit(-1, dtype=pl.Int64).alias(BLOCK))
 
-    def numbers(self) -> Ints:
-        """Name the events that are kept."""
-        return np.concatenate([np.empty(0, np.int64), *(part.frame[NUMBER].to_numpy() for part in self.parts)])
-
     def find(self, numbers: Ints, also: Part | None) -> list[tuple[Part, Ints]]:
         """Give, layout by layout, the events of some numbers and their places among `numbers`."""
         found: list[tuple[Part, Ints]] = []

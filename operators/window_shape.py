@@ -152,7 +152,6 @@ class WindowShape:
             closing = windows_of(work, self.window)
             tenants = work.rows["tenant"].to_numpy()[closing.last]
             self.open = self._windows(work, closing, closing.end > self.frontier.passed[tenants])
-        self.fired.forget_all_but(self.payloads.numbers())
         self.payloads.settle(self._needed_events(), None, 0)
 
     # --- in parts

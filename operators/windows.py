@@ -208,8 +208,8 @@ class Windows:
         if held:
             self._put(changes, WindowBlock(name, EVENTS, shape.block, pack_events(held)))
         fired = shape.fired.blocks()
-        if shape.block in fired:
-            self._put(changes, WindowBlock(name, FIRED, shape.block, pack_fired(shape.fired, shape.block)))
+        for block in sorted(fired & {shape.block, *shape.fired.take_thinned()}):
+            self._put(changes, WindowBlock(name, FIRED, block, pack_fired(shape.fired, block)))
         self._forget(changes, name, FIRED, fired)
         shape.block += 1
         self._forget(changes, name, ROWS, rows)
