@@ -214,7 +214,7 @@ def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None
     name = wanted or order.id
     key = event_key(order.tenant, source, name)
     cause = Cause(name, source, 0 if wanted else order.at, name, 0)
-    if key in pending.seen_now or key in pending.reads.seen:
+    if key in pending.seen_now or pending.reads.world.seen(key):
         return
     see(pending, key, order.tenant, -1 - one.row)
     identity = execution_id(pending.batch.namespace, order.tenant, order.flow, b"manual" + key, cause.time_us)

@@ -71,6 +71,10 @@ class World(Protocol):
         """Tell whether an execution is known, ended ones too."""
         ...
 
+    def seen(self, key: bytes) -> bool:
+        """Tell whether a key of a start by hand is in the window of those seen in earlier turns."""
+        ...
+
     def remembered(self, key: int, since_us: int) -> Sequence[Remembered]:
         """Give the events kept under a wait key since a time, the latest first."""
         ...

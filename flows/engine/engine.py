@@ -108,7 +108,7 @@ class Engine:
         self._positions = dict(meta.positions)
         self.counts = Counts()
         self.between: Callable[[], bool] = lambda: True  # asked between the transactions of one turn whether to go on
-        self._world = EngineWorld(ports.store, self._deployed)
+        self._world = EngineWorld(ports.store, self._deployed, self._seen)
         restore_catalogue(ports.controls, self._positions, self._registry, self._deployed)
         restore_shapes(ports.store, self._deployed.shapes)
         restore_seen(ports.store, self._seen)

@@ -10,6 +10,7 @@ from operators.advance import Runnable
 from operators.deployed import Deployed
 from operators.incoming import STARTS
 from operators.lanes import Lane
+from operators.seen import SeenKeys
 from operators.steps import make_runnable
 from operators.wait_shapes import start_keys
 from schemas.errors import BrokenInvariant
@@ -33,8 +34,9 @@ class Start(NamedTuple):
 class EngineWorld:
     """Answers a turn's questions (operators.pending.World)."""
 
-    def __init__(self, store: StateStore, deployed: Deployed) -> None:
+    def __init__(self, store: StateStore, deployed: Deployed, seen: SeenKeys) -> None:
         self._store = store
+        self._seen = seen
         self._deployed = deployed
         self.runnable: Callable[[str], Runnable] = lru_cache(maxsize=RUNNABLES_MAX)(self._make_runnable)
         self.start: Callable[[str, int], Start] = lru_cache(maxsize=RUNNABLES_MAX)(self._make_start)
@@ -59,6 +61,10 @@ class EngineWorld:
     def exists(self, identity: bytes) -> bool:
         """Tell whether an execution is known, ended ones too."""
         return bool(self._store.existing([identity]))
+
+    def seen(self, key: bytes) -> bool:
+        """Tell whether a key is in the window of those seen."""
+        return bool(self._seen.among({key}))
 
     def remembered(self, key: int, since_us: int) -> Sequence[Remembered]:
         """Give the events kept under a wait key since a time, the latest first."""

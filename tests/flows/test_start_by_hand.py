@@ -1,0 +1,44 @@
+"""A start by hand under one id happens once, whenever it is said again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.laws.rolled_out import Told, by_hand, rolled
+
+FLOW = """
+flow: hand
+inputs: {n: int}
+trigger: {manual: {roles: [desk]}}
+LIMITS
+steps: [{action: charge, with: {v: "{{ inputs.n }}"}}]
+"""
+
+
+def said(number: int, at: int) -> Told:
+    tenant, topic, record = by_hand("hand", 7, {"n": number})
+    order = json.loads(record)
+    return tenant, topic, json.dumps({**order, "at": order["at"] + at * 1_000_000}).encode()
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_the_same_id_said_again_later_starts_nothing(restarts: bool) -> None:
+    with rolled() as one:
+        one.deploy(FLOW.replace("LIMITS\n", ""))
+        for number in range(3):
+            one.tell([said(number, at=number)])
+            if restarts:
+                one.restart()
+        assert [action["data"] for action in one.records("actions.file")] == [{"v": 0}]
+
+
+def test_nor_does_one_that_a_limit_has_turned_away() -> None:
+    with rolled() as one:
+        one.deploy(FLOW.replace("LIMITS", "limits: {quota: {max: 1, per: 1d, over: drop}}"))
+        tenant, topic, record = by_hand("hand", 1, {"n": 5})
+        one.tell([(tenant, topic, record)])
+        one.tell([said(6, at=60)])
+        one.tell([said(6, at=2 * 86_400)])
+        assert [action["data"] for action in one.records("actions.file")] == [{"v": 5}]
