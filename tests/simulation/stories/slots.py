@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -20,15 +20,29 @@ MINUTE: Final = timedelta(minutes=1)
 JITTER_US: Final = 7 * MINUTE_US
 
 
+class Runs(NamedTuple):
+    """The runs of one schedule in one zone, by slot, and the slots that were skipped, with when that was."""
+
+    found: list[tuple[int, Account]]
+    skipped: dict[int, int]
+
+    def gives_way(self, slot: int) -> bool:
+        """Tell whether another run was alive between a slot and its latest start, or when it was skipped."""
+        at = self.skipped.get(slot, slot)
+        return any(one.did[0].at <= max(at, slot + JITTER_US) and min(at, slot) <= one.did[-1].at for _, one in self.found)
+
+
 def check_slots(script: Script, home: Home, recorder: Recorder, coverage: Counter[str]) -> None:
     """Hold that each schedule ran at its slots and at nothing else."""
     ran: dict[tuple[str, str, str], list[tuple[int, Account]]] = defaultdict(list)
+    skipped: dict[tuple[str, str, str], dict[int, int]] = defaultdict(dict)  # slots, and when each was skipped
     for account in home.accounts.values():
         if account.flow.startswith("clocked"):
+            _, zone = account.event.split(" ")
             if account.did[0].kind == "skipped":
                 coverage["story: slots skipped"] += 1
+                skipped[account.tenant, account.flow, zone][slot_us(account.event)] = account.did[0].at
                 continue
-            _, zone = account.event.split(" ")
             ran[account.tenant, account.flow, zone].append((slot_us(account.event), account))
     for name, document in script.active.items():
         if not name.startswith("clocked"):
@@ -37,7 +51,8 @@ def check_slots(script: Script, home: Home, recorder: Recorder, coverage: Counte
         for tenant in [tenants] if isinstance(tenants, str) else tenants:
             for zone in document["trigger"]["zone"]:
                 found = sorted(ran.pop((tenant, name, zone), []), key=lambda one: one[0])
-                _check(script, recorder, (document["trigger"], zone), found, coverage)
+                runs = Runs(found, skipped[tenant, name, zone])
+                _check(script, recorder, (document["trigger"], zone), runs, coverage)
     assert not ran, f"schedules ran that nobody has: {list(ran)}"
 
 
@@ -59,10 +74,10 @@ def _check(
     script: Script,
     recorder: Recorder,
     schedule: tuple[dict[str, Any], str],
-    found: list[tuple[int, Account]],
+    runs: Runs,
     coverage: Counter[str],
 ) -> None:
-    said, zone = schedule
+    (said, zone), found = schedule, runs.found
     slots = [slot for slot, _ in found]
     assert len(set(slots)) == len(slots), f"{zone} {said['schedule']}: a slot ran twice: {slots}"
     for slot, account in found:
@@ -84,7 +99,7 @@ def _check(
     assert not strange, f"{zone} {said['schedule']}: it ran at {sorted(strange)[:3]}, its slots are {must}"
     left = [slot for slot in least if slot not in slots]
     if said["overlap"] == "skip":
-        left = [slot for slot in left if not _ran_at(slot, found)]
+        left = [slot for slot in left if not runs.gives_way(slot)]
     if script.scenario.exact or said["missed"] == "all":
         assert not left, f"{zone} {said['schedule']}: it did not run at {left[:3]}: {slots}"
     offsets = {datetime.fromtimestamp(slot / SECOND_US, ZoneInfo(zone)).utcoffset() for slot in slots}
@@ -114,11 +129,6 @@ def _moved(script: Script, recorder: Recorder) -> tuple[int, int]:
         if not taken.own
     ]
     return (moments[0], moments[-1]) if moments else (script.start_us, script.start_us)
-
-
-def _ran_at(slot: int, found: list[tuple[int, Account]]) -> bool:
-    """Tell whether another run was alive some time between a slot and the latest start that it may have."""
-    return any(one.did[0].at <= slot + JITTER_US and slot <= one.did[-1].at for _, one in found)
 
 
 def _check_alone(accounts: list[Account]) -> None:
