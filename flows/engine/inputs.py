@@ -6,7 +6,8 @@ read. State: none. Cost: 2 µs a record; a result that nobody waits for is only 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import msgspec
@@ -83,6 +84,16 @@ def _read_chunk(read: InputsRead, chunk: Chunk, row: int, now_us: int) -> int:
         except UNREADABLE as error:
             read.dead.append(letters.bad_input(chunk, index, str(error), now_us))
     return outcomes
+
+
+def outcomes_aside(aside: Iterable[DeadLetter]) -> int:
+    """Count the outcomes among records that were set aside unread: nobody hears of them, and nothing is on its way any more."""
+    count = 0
+    for letter in aside:
+        if letter.topic == RESULTS:
+            with suppress(*UNREADABLE):
+                count += _outcomes.decode(letter.payload).first
+    return count
 
 
 def _read_result(data: bytes) -> Iterator[_Outcome | Result]:

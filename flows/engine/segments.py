@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.engine import letters
-from flows.engine.inputs import UNREADABLE, read_inputs
+from flows.engine.inputs import UNREADABLE, outcomes_aside, read_inputs
 from flows.engine.work import DecodedWork, Segment, Taken
 from schemas.decode import Decoded, DecodeRules, decode
 from schemas.errors import BadRecord, InvalidInput
@@ -52,7 +52,8 @@ def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings) -> D
         now_us = int(clock[-1]) if len(clock) else now_us
     clock = np.concatenate(clocks) if clocks else np.empty(0, np.int64)
     read = read_inputs(taken.chunks, lambda row: int(clock[row - 1]) if row else taken.now_us)
-    return DecodedWork(taken, segments, clock, [*dead, *read.dead], read.outcomes, now_us, read.inputs)
+    outcomes = read.outcomes + outcomes_aside(taken.poison)
+    return DecodedWork(taken, segments, clock, [*dead, *read.dead], outcomes, now_us, read.inputs)
 
 
 def _cut(chunks: Sequence[Chunk]) -> Iterable[tuple[list[Chunk], list[Chunk]]]:
