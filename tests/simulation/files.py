@@ -23,6 +23,7 @@ class Placed(NamedTuple):
     partition: int
     position: int
     data: bytes
+    appended_us: int = 0
 
 
 class ExecutionRow(NamedTuple):
@@ -76,7 +77,8 @@ def records_of(file: Path) -> list[Placed]:
     found = []
     while chunks := reader.poll(1 << 20):
         for chunk in chunks:
-            found += [Placed(chunk.topic, chunk.partition, at, data) for at, data in enumerate(chunk.records, chunk.base)]
+            records = enumerate(chunk.records, chunk.base)
+            found += [Placed(chunk.topic, chunk.partition, at, data, chunk.appended_us) for at, data in records]
     damaged = reader.take_damaged()
     reader.close()
     assert not damaged, f"{file.name} has damaged records: {damaged}"

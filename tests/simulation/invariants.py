@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from schemas.records import encode
 from schemas.topics import COMMANDS, CONTROL
+from sinks.settlement import EXPIRED
 from tests.simulation.business import SECOND_US, stamp
 from tests.simulation.files import Placed, Read, read_home
 from tests.simulation.oracle import Command, Oracle, Place, run_through
@@ -234,12 +235,18 @@ class Verdict:
         """Hold that each command has one result, that it is true, and that what was not delivered is a dead letter."""
         actions = {action["id"]: action for action in self.read.actions}
         results: dict[str, dict[str, Any]] = {}
+        wishes: dict[str, list[int]] = defaultdict(list)
+        for placed in self.read.ingress:
+            if placed.topic == COMMANDS:
+                wishes[json.loads(placed.data).get("redrive", "")].append(placed.appended_us)
         for result in self.read.results:
             before = results.get(result["action"])
             assert result["first"] == (before is None), f"two first results: {result} and {before}"
             if before is not None:
                 assert result["action"] in self.outside.redriven, f"a second result of a command that nobody redrove: {result}"
-                expired = result["status"] == "dead" and result["code"] == "timeout"  # its not-after passed while it lay there
+                wished = wishes[result["action"]]  # a clock that was set back may have stamped the wish
+                late = result["wall"] >= min(wished) + actions[result["action"]]["notafter"]
+                expired = late and result["error"] == EXPIRED.error
                 assert before["first"] and (result["status"] == "delivered" or expired), f"a redriven command ended as {result}"
             results[result["action"]] = result
             self.coverage[f"outcome: {result['status']}"] += 1
