@@ -20,7 +20,7 @@ from benchmarks.home import Home
 from benchmarks.measure import Options, finish, parse_options, quantile, repeat, scratch, significant
 from benchmarks.running import Roles, running
 from infra.file_reader import FileReader
-from operators.schedule import jitter_us, slots_between
+from operators.schedules.schedule import jitter_us, slots_between
 from schemas.topics import ACTIONS_PREFIX, INGRESS_FILE, engine_file
 
 SECOND_US: Final = 1_000_000

@@ -21,8 +21,8 @@ from benchmarks import workload
 from benchmarks.home import Home
 from benchmarks.measure import Options, Spread, finish, parse_options, peak_memory_mb, run_peer, scratch, significant
 from benchmarks.running import Commands, running, wait_commands
-from operators.window_tables import feed_of
-from operators.windows import Events, Watcher, Windows
+from operators.windows.tables import feed_of
+from operators.windows.windows import Events, Watcher, Windows
 from schemas.expression.tree import And, Compare, Constant, Field, Tree
 from schemas.expression.types import INT, STRING, Type
 from schemas.frames import ENVELOPE

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from operators.met_parts import put
-from operators.wait_shapes import WaitShapes
+from operators.advance.met_parts import put
+from operators.execution.wait_shapes import WaitShapes
 from schemas.decode import EventFrame, key_rows
 from schemas.effects import MetEvent
 from schemas.ids import event_key, key_text, wait_key

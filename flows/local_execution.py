@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from operators.advance import Advanced, Runnable
-from operators.execution import Cause, State
+from operators.advance.advance import Advanced, Runnable
+from operators.execution.execution import Cause, State
 from schemas.effects import Waiting
 from schemas.records import History, Transition
 

@@ -1,7 +1,7 @@
 """Limits of the reference runner: a start begins, waits its turn, or is turned away, by the one admission point of all starts.
 
 Reads: executions as they start and end. Emits: executions that wait in a queue or begin. State: one admission point for the
-whole run, over a store that knows nothing. The engine's own way through it is operators/limited.py.
+whole run, over a store that knows nothing. The engine's own way through it is operators/turn/limited.py.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, assert_never
 import msgspec
 
 from flows.local_execution import LocalExecution
-from operators.admission import QUEUE_MOST, Admission, Admitted, Refused, Scope, Verdict, Waits, scopes
-from operators.advance import Advanced, Moment, admit, command, enqueue, move, start
-from operators.execution import Queueing
-from operators.limit_book import is_ending, place_of
-from operators.limited import BY_LIMIT, rank_of
-from operators.queued import UNASKED, skip, turn_away
+from operators.advance.advance import Advanced, Moment, admit, command, enqueue, move, start
+from operators.advance.queued import UNASKED, skip, turn_away
+from operators.execution.execution import Queueing
+from operators.triggers.admission import QUEUE_MOST, Admission, Admitted, Refused, Scope, Verdict, Waits, scopes
+from operators.turn.limit_book import is_ending, place_of
+from operators.turn.limited import BY_LIMIT, rank_of
 from schemas.limits import Spent
 from schemas.records import OperatorCommand
 

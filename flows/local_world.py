@@ -14,18 +14,18 @@ from typing import Any
 from flows.local_events import LocalEvent
 from flows.local_execution import LocalExecution
 from flows.local_limits import LocalLimits
-from operators.advance import Advanced, Moment, Runnable, child_ended, command, fire, meet, retract, start
-from operators.after import gather_key
-from operators.emit import flow_ended
-from operators.execution import Cause
-from operators.gather import gather, open_gathering
-from operators.limit_book import place_of
-from operators.met_parts import part_of, reads_of
-from operators.missed import verdict_of
-from operators.policies import Policies
-from operators.start_inputs import BadInputs, input_env
-from operators.wait_shapes import WaitShapes
-from operators.watch_for import TOKEN
+from operators.advance.advance import Advanced, Moment, Runnable, child_ended, command, fire, meet, retract, start
+from operators.advance.gather import gather, open_gathering
+from operators.advance.met_parts import part_of, reads_of
+from operators.advance.watch_for import TOKEN
+from operators.execution.execution import Cause
+from operators.execution.wait_shapes import WaitShapes
+from operators.triggers.after import gather_key
+from operators.triggers.policies import Policies
+from operators.triggers.start_inputs import BadInputs, input_env
+from operators.turn.emit import flow_ended
+from operators.turn.limit_book import place_of
+from operators.turn.missed import verdict_of
 from schemas.effects import Called, Emitted, Ended, MetEvent
 from schemas.ids import LIVE, execution_id
 from schemas.program import After, Call

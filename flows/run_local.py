@@ -14,15 +14,15 @@ from typing import Any
 
 from flows.local_events import LocalEvent, local_event
 from flows.local_world import END_OF_TIME, LocalWorld
-from operators.advance import Advanced, Moment, Runnable, answer, command, decide, watch
-from operators.after import PARTS, after_env, gather_key, gathers
-from operators.emit import event_record
-from operators.execution import Cause
-from operators.forked import fork_start
-from operators.migrate import migrate
-from operators.start_inputs import BadInputs, input_env
-from operators.steps import make_runnable
-from operators.wait_shapes import start_keys
+from operators.advance.advance import Advanced, Moment, Runnable, answer, command, decide, watch
+from operators.advance.forked import fork_start
+from operators.advance.migrate import migrate
+from operators.execution.execution import Cause
+from operators.execution.wait_shapes import start_keys
+from operators.steps.steps import make_runnable
+from operators.triggers.after import PARTS, after_env, gather_key, gathers
+from operators.triggers.start_inputs import BadInputs, input_env
+from operators.turn.emit import event_record
 from schemas.decode import DecodeRules, EventFrame, decode, key_rows
 from schemas.errors import InvalidInput
 from schemas.expression.bind import bind

@@ -11,7 +11,7 @@ from flows.cli.past import as_it_stood
 from flows.cli.saying import found_execution, time_of
 from flows.cli.terminal import Terminal
 from flows.settings import Settings, load_settings
-from operators.emit import LIMIT, OPERATOR
+from operators.turn.emit import LIMIT, OPERATOR
 from schemas.errors import InvalidInput
 from sinks.projection.query import Question
 

@@ -21,8 +21,8 @@ from flows.cli.terminal import Terminal
 from flows.settings import Settings, load_settings
 from flows.versions.in_home import Versions, versions_in
 from infra.clock import SystemClock
-from operators.fold import Past, fold
-from operators.forked import fork_id
+from operators.advance.fold import Past, fold
+from operators.advance.forked import fork_id
 from schemas.errors import InvalidInput
 from schemas.exact_json import exact, from_exact
 from schemas.expression.findings import ExpressionError

@@ -7,7 +7,7 @@ from typing import Final
 
 from flows.cli.finding import Finding
 from infra.overdue import Untimed, overdue
-from operators.execution import State, unpack
+from operators.execution.execution import State, unpack
 from schemas.expression.literals import print_timestamp
 from schemas.topics import engine_file
 

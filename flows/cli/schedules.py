@@ -12,7 +12,7 @@ from flows.cli.terminal import Terminal
 from flows.programs import deployed_programs
 from flows.settings import load_settings
 from infra.clock import SystemClock
-from operators.schedule import local_us_of, next_slot, slots_between
+from operators.schedules.schedule import local_us_of, next_slot, slots_between
 from schemas.errors import InvalidInput
 from schemas.expression.literals import print_duration, print_timestamp
 from schemas.program import Schedule

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from operators.incoming import Arrived
-from operators.met_parts import put
-from operators.wait_shapes import Shape, WaitShapes, Way
+from operators.advance.met_parts import put
+from operators.execution.wait_shapes import Shape, WaitShapes, Way
+from operators.turn.incoming import Arrived
 from schemas.decode import EventFrame
 from schemas.effects import MetEvent
 from schemas.frames import key_lists

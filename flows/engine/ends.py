@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from operators.after import TOLD, end_env, fits, output_type
+from operators.triggers.after import TOLD, end_env, fits, output_type
 from schemas.contracts import EventContract
 from schemas.decode import EventFrame, key_rows
 from schemas.expression.types import STRING, Type

@@ -25,12 +25,12 @@ from flows.engine.slices import event_times, parts, wall_times
 from flows.engine.triggers import UNCHANGED, TriggerChanges, Triggers, late_appends
 from flows.engine.work import DecodedWork, Done, JoinedWork, MatchedWork, Taken
 from flows.engine.world import EngineWorld
-from operators.deployed import Deployed
-from operators.incoming import Arrivals, Arrived, Candidate
-from operators.pending import Batch, Reads, TurnResult
-from operators.seen import MARGIN_US, SeenKeys
-from operators.times import END_OF_TIME, Times
-from operators.turn import begin, resume
+from operators.triggers.seen import MARGIN_US, SeenKeys
+from operators.turn.deployed import Deployed
+from operators.turn.incoming import Arrivals, Arrived, Candidate
+from operators.turn.pending import Batch, Reads, TurnResult
+from operators.turn.times import END_OF_TIME, Times
+from operators.turn.turn import begin, resume
 from schemas.errors import BadRecord, BrokenInvariant
 from schemas.ids import LIVE
 from schemas.ports import Chunk, Clock, LogReader, Slot, StateStore, TurnCommit

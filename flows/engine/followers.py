@@ -14,11 +14,11 @@ import numpy.typing as npt
 from flows.engine.shadows import absent_beside
 from flows.engine.work import Segment
 from flows.engine.world import EngineWorld
-from operators.after import PARTS, after_env, gather_text, gathers
-from operators.deployed import Deployed
-from operators.execution import Cause
-from operators.incoming import STARTS, Beside, Candidate
-from operators.lanes import SHADOW, WHOLE, Lane
+from operators.execution.execution import Cause
+from operators.triggers.after import PARTS, after_env, gather_text, gathers
+from operators.triggers.lanes import SHADOW, WHOLE, Lane
+from operators.turn.deployed import Deployed
+from operators.turn.incoming import STARTS, Beside, Candidate
 from schemas.decode import EventFrame, key_rows
 from schemas.ids import event_key
 from schemas.internal import FLOW_ENDED

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from flows.engine import letters
-from operators.incoming import Input
+from operators.turn.incoming import Input
 from schemas.ports import Chunk
 from schemas.records import DeadLetter, Decision, OperatorCommand, Result
 from schemas.topics import COMMANDS, DECISIONS, RESULTS, is_events

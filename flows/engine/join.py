@@ -22,11 +22,11 @@ from flows.engine.sighted import refused_slots, retractions, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
 from flows.engine.world import EngineWorld
-from operators.deployed import Deployed
-from operators.execution import Cause
-from operators.incoming import STARTS, Arrived, Candidate, Input
-from operators.lanes import SHADOW, WHOLE
-from operators.match import TypeTable, match_events
+from operators.execution.execution import Cause
+from operators.triggers.lanes import SHADOW, WHOLE
+from operators.triggers.match import TypeTable, match_events
+from operators.turn.deployed import Deployed
+from operators.turn.incoming import STARTS, Arrived, Candidate, Input
 from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
 from schemas.ids import event_key

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operators.schedule_book import DueSlot
+from operators.schedules.schedule_book import DueSlot
 from schemas.decode import BadRow
 from schemas.errors import BadRecord
 from schemas.ports import Chunk, Damage, Slot

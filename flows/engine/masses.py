@@ -3,7 +3,8 @@
 Reads: a part of a turn, the waits that its events may meet. Emits: parts that end before the row at which there are too many; a
 row that has too many by itself is met in slices, in the order of its waits. Cost: nothing where there are few; else a query a
 row. A slice moves no position, and its event counts as seen only behind the last one: after a crash in between the event is read
-again, and finds those that still wait. What a slice opens is found by the next ones, and refuses the event (operators/book.py).
+again, and finds those that still wait. What a slice opens is found by the next ones, and refuses the event
+(operators/turn/book.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from flows.engine.part import Part, behind, times_before, up_to
-from operators.incoming import Arrivals, Arrived
+from operators.turn.incoming import Arrivals, Arrived
 from schemas.errors import BrokenInvariant
 from schemas.ports import MetPlace, StateStore, Wait
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from operators.deployed import Deployed
-from operators.live import shard_of_tenant
-from operators.match import TypeTable, match_events
+from operators.triggers.match import TypeTable, match_events
+from operators.turn.deployed import Deployed
+from operators.turn.live import shard_of_tenant
 from schemas.decode import EventFrame, select_keys
 from schemas.ports import Append
 from schemas.program import unpack

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from operators.incoming import Candidate, Input
-from operators.times import Times
+from operators.turn.incoming import Candidate, Input
+from operators.turn.times import Times
 from schemas.ports import Timer, Wait
 
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from typing import Final
 
 from flows.engine.segments import read_control, register
-from operators.deployed import Deployed
-from operators.seen import KEY_BYTES, KEYS_MAX, MARGIN_US, WINDOW_US, SeenKeys
-from operators.wait_shapes import WaitShapes
+from operators.execution.wait_shapes import WaitShapes
+from operators.triggers.seen import KEY_BYTES, KEYS_MAX, MARGIN_US, WINDOW_US, SeenKeys
+from operators.turn.deployed import Deployed
 from schemas.errors import BadRecord
 from schemas.ports import Chunk, LogReader, Slot, StateStore
 from schemas.program import unpack

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from operators.advance import Runnable
-from operators.incoming import STARTS, Candidate
+from operators.advance.advance import Runnable
+from operators.turn.incoming import STARTS, Candidate
 
 
 def absent_beside(candidate: Candidate, runnable: Runnable) -> Candidate:

@@ -17,16 +17,16 @@ import numpy.typing as npt
 from flows.engine import letters
 from flows.engine.shadows import absent_beside
 from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
-from operators.advance import Runnable
-from operators.after import TOLD
-from operators.deployed import Deployed
-from operators.execution import Cause
-from operators.hidden import RETRACT_UNTIL
-from operators.incoming import Candidate, Input, Retraction
-from operators.lanes import SHADOW
-from operators.schedule import slot_key
-from operators.schedule_book import DueSlot
-from operators.start_inputs import BadInputs, input_env
+from operators.advance.advance import Runnable
+from operators.advance.hidden import RETRACT_UNTIL
+from operators.execution.execution import Cause
+from operators.schedules.schedule import slot_key
+from operators.schedules.schedule_book import DueSlot
+from operators.triggers.after import TOLD
+from operators.triggers.lanes import SHADOW
+from operators.triggers.start_inputs import BadInputs, input_env
+from operators.turn.deployed import Deployed
+from operators.turn.incoming import Candidate, Input, Retraction
 from schemas.decode import key_rows
 from schemas.expression.template import compile_template
 from schemas.ids import event_key, execution_id

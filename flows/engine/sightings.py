@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from operators.schedule_book import DueSlot
-from operators.window_fired import TakenBack
-from operators.window_verdicts import Verdicts
+from operators.schedules.schedule_book import DueSlot
+from operators.windows.fired import TakenBack
+from operators.windows.verdicts import Verdicts
 from schemas.effects import MetEvent
 from schemas.records import Late
 

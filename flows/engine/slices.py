@@ -16,8 +16,8 @@ from flows.engine.masses import Meetings
 from flows.engine.part import Part, behind
 from flows.engine.progress import bounds
 from flows.engine.work import JoinedWork
-from operators.incoming import Candidate
-from operators.times import END_OF_TIME, Times
+from operators.turn.incoming import Candidate
+from operators.turn.times import END_OF_TIME, Times
 from schemas.ports import StateStore, Timer
 
 DUE_MAX: Final = 20_000  # timers or deadlines fired in one transaction

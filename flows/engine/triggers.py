@@ -20,13 +20,13 @@ from flows.engine.ends import with_ends
 from flows.engine.progress import bounds
 from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from flows.engine.work import DecodedWork
-from operators.deployed import Deployed
-from operators.live import shard_of_tenant
-from operators.schedule_book import ScheduleBook, ScheduleKey
-from operators.times import END_OF_TIME
-from operators.window_fired import TakenBack
-from operators.window_verdicts import Verdicts
-from operators.windows import Events, Found, Windows
+from operators.schedules.schedule_book import ScheduleBook, ScheduleKey
+from operators.turn.deployed import Deployed
+from operators.turn.live import shard_of_tenant
+from operators.turn.times import END_OF_TIME
+from operators.windows.fired import TakenBack
+from operators.windows.verdicts import Verdicts
+from operators.windows.windows import Events, Found, Windows
 from schemas.decode import EventFrame
 from schemas.effects import MetEvent
 from schemas.ids import event_key
@@ -206,7 +206,7 @@ def _outside(work: DecodedWork) -> Ints:
 
 
 def _untils(work: DecodedWork, *, events: bool) -> Ints:
-    """Give the time up to which deadlines have passed before each row (operators/times.py)."""
+    """Give the time up to which deadlines have passed before each row (operators/turn/times.py)."""
     if events:
         return work.clock - 1
     listed = bounds(work.taken.chunks, work.taken.past_us)

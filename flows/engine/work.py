@@ -10,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from flows.engine.sightings import Sightings
-from operators.incoming import Arrived, Candidate, Input
+from operators.turn.incoming import Arrived, Candidate, Input
 from schemas.decode import Decoded, EventFrame
 from schemas.ports import Chunk, Slot
 from schemas.records import Control, DeadLetter, Late, Mistyped

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from operators.advance import Runnable
-from operators.deployed import Deployed
-from operators.incoming import STARTS
-from operators.lanes import Lane
-from operators.seen import SeenKeys
-from operators.steps import make_runnable
-from operators.wait_shapes import start_keys
+from operators.advance.advance import Runnable
+from operators.execution.wait_shapes import start_keys
+from operators.steps.steps import make_runnable
+from operators.triggers.lanes import Lane
+from operators.triggers.seen import SeenKeys
+from operators.turn.deployed import Deployed
+from operators.turn.incoming import STARTS
 from schemas.errors import BrokenInvariant
 from schemas.limits import LimitReads
 from schemas.ports import Remembered, StateStore, StoredExecution, Wait
@@ -32,7 +32,7 @@ class Start(NamedTuple):
 
 
 class EngineWorld:
-    """Answers a turn's questions (operators.pending.World)."""
+    """Answers a turn's questions (operators.turn.pending.World)."""
 
     def __init__(self, store: StateStore, deployed: Deployed, seen: SeenKeys) -> None:
         self._store = store

@@ -20,7 +20,7 @@ from infra.clock import SystemClock
 from infra.file_reader import FileReader
 from infra.seen import SeenWindow
 from infra.state_store import SqliteStateStore
-from operators.seen import MARGIN_US, WINDOW_US
+from operators.triggers.seen import MARGIN_US, WINDOW_US
 from schemas.errors import FileReplaced, HomeLocked, StateTooNew, StorageFailed
 from schemas.ports import Clock, Slot
 from schemas.topics import CONTROL, INGRESS_FILE, RESULTS, dispatcher_file, engine_file, is_events, is_said_to_engine

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.executions import ExecutionRow, show_with_program
-from operators.execution import State, unpack
+from operators.execution.execution import State, unpack
 from schemas.asked import Asked
 from schemas.errors import MillraceError
 from schemas.program import Approve, Program

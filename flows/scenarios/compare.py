@@ -13,7 +13,7 @@ import msgspec
 from flows.language.nodes import Path
 from flows.local_execution import LocalExecution
 from flows.scenarios.world import NOT_BEGUN, World
-from operators.limit_book import place_of
+from operators.turn.limit_book import place_of
 from schemas.effects import Emitted, Ended
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literals import parse_money, parse_timestamp_us, print_duration

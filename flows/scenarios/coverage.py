@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from operators.advance import Runnable
-from operators.run import Run, StepFunction
+from operators.advance.advance import Runnable
+from operators.execution.run import Run, StepFunction
 from schemas.program import Branch, EachEnd, Join, Program, Wait
 from schemas.program_graph import Graph
 from schemas.program_ways import ways

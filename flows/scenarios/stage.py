@@ -9,9 +9,9 @@ import msgspec
 
 from flows.language.definitions import ALL_TENANTS, Definitions
 from flows.scenarios.coverage import Coverage
-from operators.advance import Runnable
-from operators.policies import Policies
-from operators.steps import make_runnable
+from operators.advance.advance import Runnable
+from operators.steps.steps import make_runnable
+from operators.triggers.policies import Policies
 from schemas.errors import InvalidInput
 from schemas.expression.findings import ExpressionError
 from schemas.expression.literal_fit import literal_value

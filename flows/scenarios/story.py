@@ -16,11 +16,11 @@ from flows.scenarios.compare import Difference, differences
 from flows.scenarios.outside import Outside
 from flows.scenarios.stage import Stage
 from flows.scenarios.world import Endless, World
-from operators.advance import Runnable
-from operators.execution import Ballot
-from operators.schedule import next_slot
-from operators.schedule_book import last_slot
-from operators.start_inputs import BadInputs
+from operators.advance.advance import Runnable
+from operators.execution.execution import Ballot
+from operators.schedules.schedule import next_slot
+from operators.schedules.schedule_book import last_slot
+from operators.triggers.start_inputs import BadInputs
 from schemas.errors import InvalidInput
 from schemas.events import to_json
 from schemas.expression.findings import ExpressionError

@@ -14,12 +14,12 @@ import numpy as np
 from flows.engine.ends import with_ends
 from flows.engine.sighted import sighted
 from flows.engine.sightings import NEVER, Sightings, Verdict
-from operators.advance import Runnable
-from operators.deployed import Deployed
-from operators.incoming import Candidate
-from operators.match_rows import ALL
-from operators.policies import Policies
-from operators.windows import Events, Found, Windows
+from operators.advance.advance import Runnable
+from operators.triggers.match_rows import ALL
+from operators.triggers.policies import Policies
+from operators.turn.deployed import Deployed
+from operators.turn.incoming import Candidate
+from operators.windows.windows import Events, Found, Windows
 from schemas.decode import EventFrame
 from schemas.effects import MetEvent
 from schemas.ids import LIVE, event_key, execution_id

@@ -16,12 +16,12 @@ from flows.local_execution import LocalExecution
 from flows.run_local import LocalRun
 from flows.scenarios.outside import Due, Outside, withdrawn
 from flows.scenarios.windows import Said, StoryWindows
-from operators.advance import Advanced, Runnable, retract
-from operators.emit import event_record
-from operators.execution import Cause
-from operators.policies import Policies
-from operators.schedule import Slot, slot_key
-from operators.start_inputs import input_env
+from operators.advance.advance import Advanced, Runnable, retract
+from operators.execution.execution import Cause
+from operators.schedules.schedule import Slot, slot_key
+from operators.triggers.policies import Policies
+from operators.triggers.start_inputs import input_env
+from operators.turn.emit import event_record
 from schemas.decode import EventFrame
 from schemas.effects import Ended
 from schemas.errors import MillraceError

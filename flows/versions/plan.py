@@ -14,9 +14,9 @@ from flows.versions.flow_changes import flow_changes
 from flows.versions.in_home import FlowKey, Versions
 from flows.versions.pointing import FOR_ALL, pointed, runs
 from infra.executions import ExecutionRow, Filter, list_executions
-from operators.execution import unpack
-from operators.live import TWIN
-from operators.migrate import Migration, Outcome
+from operators.advance.migrate import Migration, Outcome
+from operators.execution.execution import unpack
+from operators.turn.live import TWIN
 from schemas.program import Program
 from schemas.topics import engine_file
 

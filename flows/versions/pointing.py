@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from flows.language.compile import CompiledFlow
-from operators.after import gathers
+from operators.triggers.after import gathers
 from schemas.errors import InvalidInput
 from schemas.pointer import WHOLE, Pointer
 from schemas.program import After, EventTrigger, Program, Trigger, Window

@@ -14,7 +14,7 @@ from flows.roles.server import build_server
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
 from infra.file_reader import FileReader
-from operators.deployed import Deployed
+from operators.turn.deployed import Deployed
 from schemas.connector_rules import ConnectorRules
 from schemas.ports import Append
 from schemas.records import Control, DeadLetter, Json, decode, encode

@@ -8,7 +8,7 @@ import pytest
 
 from flows.cli.overdue import MARGIN_US, overdue_finding
 from infra.state_store import SqliteStateStore
-from operators.execution import Cause, Closing, Parked, Rest, State, pack
+from operators.execution.execution import Cause, Closing, Parked, Rest, State, pack
 from schemas.ports import NewExecution, Timer, TurnCommit
 
 NOW = 1_767_225_600_000_000

@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.engine.restore import restore_seen
 from infra.seen import SeenWindow
 from infra.state_store import SqliteStateStore
-from operators.seen import SeenKeys
+from operators.triggers.seen import SeenKeys
 from schemas.ports import TurnCommit
 
 NOW_US = 1_780_000_000_000_000

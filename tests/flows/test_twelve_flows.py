@@ -10,7 +10,7 @@ import pytest
 from flows.language.canonical import canonical_bytes
 from flows.language.compile import CompiledFlow
 from flows.language.definitions import Definitions, Source, check_sources
-from operators.steps import make_runnable
+from operators.steps.steps import make_runnable
 from schemas.program import (
     NO_STEP,
     Act,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infra.positions import read_file
 from infra.state_store import SqliteStateStore
-from operators.admission import Admission, Admitted, Scope, Waits
+from operators.triggers.admission import Admission, Admitted, Scope, Waits
 from schemas.limits import LimitChanges
 from schemas.ports import HeldBack, Slot, TurnCommit
 from schemas.program import Limit

@@ -23,8 +23,8 @@ from flows.engine.work import JoinedWork, Taken
 from flows.roles.engine import build_engine
 from flows.run_local import LocalRun
 from infra.embedded_log import FileReader, IngressLog
-from operators.fold import Past, fold
-from operators.times import END_OF_TIME
+from operators.advance.fold import Past, fold
+from operators.turn.times import END_OF_TIME
 from schemas.errors import InvalidInput
 from schemas.ids import shard_of
 from schemas.ports import Append

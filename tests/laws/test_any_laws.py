@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.match import make_table, match_columns
-from operators.match_rows import ALL, Trigger
+from operators.triggers.match import make_table, match_columns
+from operators.triggers.match_rows import ALL, Trigger
 from schemas.contracts import EventContract
 from schemas.decode import Decoded, DecodeRules, EventFrame, decode, key_rows, select_keys
 from schemas.events import encode_events

@@ -24,9 +24,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.sqlite import open_reader, rows
-from operators.advance import Moment, Runnable, fire, start
-from operators.execution import Cause, pack
-from operators.steps import make_runnable
+from operators.advance.advance import Moment, Runnable, fire, start
+from operators.execution.execution import Cause, pack
+from operators.steps.steps import make_runnable
 from schemas.decode import DecodeRules, decode, key_rows
 from schemas.ids import event_key, execution_id
 from schemas.ports import Append, Chunk

@@ -15,9 +15,9 @@ from hypothesis import event as seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.advance import Advanced
-from operators.execution import pack
-from operators.steps import make_runnable
+from operators.advance.advance import Advanced
+from operators.execution.execution import pack
+from operators.steps.steps import make_runnable
 from schemas.effects import Called, Ended
 from schemas.program import Act, Program
 from schemas.records import Action, Transition

@@ -16,13 +16,13 @@ from hypothesis import assume, given, settings
 from hypothesis import event as seen
 from hypothesis import strategies as st
 
-from operators.advance import Runnable, start
-from operators.execution import ROOT
-from operators.fold import Past, check_place, fold
-from operators.forked import FORK, fork_start
-from operators.live import bound_since
-from operators.run import Run, StepFunction
-from operators.steps import make_runnable
+from operators.advance.advance import Runnable, start
+from operators.advance.fold import Past, check_place, fold
+from operators.advance.forked import FORK, fork_start
+from operators.execution.execution import ROOT
+from operators.execution.run import Run, StepFunction
+from operators.steps.steps import make_runnable
+from operators.turn.live import bound_since
 from schemas.errors import InvalidInput
 from schemas.exact_json import exact, from_exact
 from schemas.program import Program

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.match import make_table, match_columns, match_events
-from operators.match_rows import ALL, PAIRS, Trigger
+from operators.triggers.match import make_table, match_columns, match_events
+from operators.triggers.match_rows import ALL, PAIRS, Trigger
 from schemas.decode import select_keys
 from schemas.expression.rows import compile_row
 from schemas.expression.tree import And, Compare, Constant, Field, Not, Or, Tree

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.lanes import lanes_of
+from operators.triggers.lanes import lanes_of
 from schemas.expression.tree import Field
 from schemas.expression.types import STRING
 from schemas.pointer import Pointer, share_of, tree_of

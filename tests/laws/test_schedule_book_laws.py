@@ -5,8 +5,8 @@ from typing import Literal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.schedule import Slot
-from operators.schedule_book import DueSlot, ScheduleBook, ScheduleKey
+from operators.schedules.schedule import Slot
+from operators.schedules.schedule_book import DueSlot, ScheduleBook, ScheduleKey
 from schemas.ports import SchedulePlace
 from schemas.program import Schedule
 

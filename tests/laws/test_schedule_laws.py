@@ -8,8 +8,8 @@ from cronsim import CronSim
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from operators.cron import parse_cron
-from operators.schedule import Slot, jitter_us, local_us_of, moment_of_slot, next_slot, slot_key, slots_between
+from operators.schedules.cron import parse_cron
+from operators.schedules.schedule import Slot, jitter_us, local_us_of, moment_of_slot, next_slot, slot_key, slots_between
 from schemas.errors import InvalidInput
 
 MINUTE_US = 60_000_000

@@ -12,9 +12,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from operators.match_rows import ALL
-from operators.window_tables import feed_of
-from operators.windows import Events, Found, Watcher, Windows
+from operators.triggers.match_rows import ALL
+from operators.windows.tables import feed_of
+from operators.windows.windows import Events, Found, Watcher, Windows
 from schemas.expression.tree import And, Compare, Constant, Field, Not, Tree
 from schemas.expression.types import INT, STRING, Type
 from schemas.frames import ENVELOPE

@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from operators.window_measures import Rows, measure
+from operators.windows.measures import Rows, measure
 from schemas.expression.column_types import dtype_of
 from schemas.expression.tree import Field
 from schemas.expression.types import DECIMAL, DURATION, FLOAT, INT, STRING, Type

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from operators.match_rows import ALL
-from operators.window_tables import Watcher, shape_of
+from operators.triggers.match_rows import ALL
+from operators.windows.tables import Watcher, shape_of
 from schemas.expression.rows import compile_row
 from schemas.program import Measure, Window
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from operators.advance import (
+from operators.advance.advance import (
     Advanced,
     Moment,
     Runnable,
@@ -21,8 +21,8 @@ from operators.advance import (
     start,
     watch,
 )
-from operators.execution import Cause, Parked, State, pack, unpack
-from operators.steps import make_runnable
+from operators.execution.execution import Cause, Parked, State, pack, unpack
+from operators.steps.steps import make_runnable
 from schemas.effects import Ended, MetEvent
 from schemas.expression.check import elaborate
 from schemas.expression.parse import parse

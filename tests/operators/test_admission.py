@@ -9,8 +9,8 @@ from typing import Literal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from operators import admission
-from operators.admission import Admission, Admitted, Refused, Scope, Waits
+from operators.triggers import admission
+from operators.triggers.admission import Admission, Admitted, Refused, Scope, Waits
 from schemas.limits import LimitChanges, Spent, limit_key
 from schemas.program import Limit
 

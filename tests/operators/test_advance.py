@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from operators.advance import Advanced, Moment, Runnable, fire, start
-from operators.execution import Cause, Parked, pack, unpack
-from operators.steps import make_runnable
+from operators.advance.advance import Advanced, Moment, Runnable, fire, start
+from operators.execution.execution import Cause, Parked, pack, unpack
+from operators.steps.steps import make_runnable
 from schemas.errors import StateTooNew
 from schemas.expression.template import Record, Text, Value, Whole
 from schemas.expression.tree import Compare, Constant, Field

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from operators.after import PARTS, after_env, gather_key
-from operators.execution import State
-from operators.gather import gather, open_gathering
-from operators.run import Moment
-from operators.steps import make_runnable
+from operators.advance.gather import gather, open_gathering
+from operators.execution.execution import State
+from operators.execution.run import Moment
+from operators.steps.steps import make_runnable
+from operators.triggers.after import PARTS, after_env, gather_key
 from schemas.expression.tree import Field
 from schemas.expression.types import ANY, STRING, Type
 from schemas.program import After

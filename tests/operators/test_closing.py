@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from operators.emit import waits_of
-from operators.limit_book import is_ending
-from operators.live import Live
+from operators.turn.emit import waits_of
+from operators.turn.limit_book import is_ending
+from operators.turn.live import Live
 from schemas.program import END, Compensation, Fail, Fork, Join, Stop
 from tests.operators.executions import CAUSE, HOUR, ID, NOW, TENANT, World, act, asked, data, delay, runnable, wait
 

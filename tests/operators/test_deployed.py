@@ -7,9 +7,9 @@ from base64 import b64encode
 import polars as pl
 import pytest
 
-from operators.deployed import Deployed
-from operators.lanes import lanes_of, slots_of
-from operators.match import match_events
+from operators.triggers.lanes import lanes_of, slots_of
+from operators.triggers.match import match_events
+from operators.turn.deployed import Deployed
 from schemas.errors import BadRecord
 from schemas.frames import select_keys
 from schemas.pointer import Pointer, Share

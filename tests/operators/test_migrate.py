@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from flows.language.definitions import Source, check_sources
-from operators.advance import Moment, Runnable, fire, start
-from operators.execution import Cause, State
-from operators.migrate import Migration
-from operators.steps import make_runnable
+from operators.advance.advance import Moment, Runnable, fire, start
+from operators.advance.migrate import Migration
+from operators.execution.execution import Cause, State
+from operators.steps.steps import make_runnable
 
 EVENT = "event: deal.closed\nfields: {deal: {id: string, value: int, stage: string}}\n---\n"
 FLOW = """flow: f

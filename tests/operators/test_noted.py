@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from operators.noted import NOTED_MAX, noted
+from operators.execution.noted import NOTED_MAX, noted
 
 
 @pytest.mark.parametrize("value", [None, True, 7, Decimal("1.50"), "short", "x" * NOTED_MAX, [], {"a": [1, {"b": "c"}]}, (1, 2)])

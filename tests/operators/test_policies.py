@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from flows.language.definitions import Source, check_sources, policy_control
-from operators.match import make_table, match_columns, match_events
-from operators.match_rows import ALL, Trigger
-from operators.policies import NEVER_US, Policies
-from operators.trigger_policies import bind_policies
+from operators.triggers.match import make_table, match_columns, match_events
+from operators.triggers.match_rows import ALL, Trigger
+from operators.triggers.policies import NEVER_US, Policies
+from operators.triggers.trigger_policies import bind_policies
 from schemas.errors import BadRecord
 from schemas.expression.keyed import Keyed
 from schemas.expression.print import print_tree

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from operators.advance import Advanced, Moment, admit, command, enqueue, fire, move, retract
-from operators.emit import waits_of
-from operators.execution import Cause, Parked, Queueing, pack, unpack
-from operators.hidden import RETRACT_UNTIL
-from operators.live import Live
-from operators.steps import make_runnable
+from operators.advance.advance import Advanced, Moment, admit, command, enqueue, fire, move, retract
+from operators.advance.hidden import RETRACT_UNTIL
+from operators.execution.execution import Cause, Parked, Queueing, pack, unpack
+from operators.steps.steps import make_runnable
+from operators.turn.emit import waits_of
+from operators.turn.live import Live
 from schemas.effects import MetEvent
 from schemas.expression.template import Record, Whole
 from schemas.expression.tree import Field

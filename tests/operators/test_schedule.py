@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from operators.cron import parse_cron
-from operators.schedule import jitter_us, next_slot, slots_between
+from operators.schedules.cron import parse_cron
+from operators.schedules.schedule import jitter_us, next_slot, slots_between
 from schemas.errors import InvalidInput
 
 

@@ -2,8 +2,8 @@
 
 from random import Random
 
-from operators import seen as module
-from operators.seen import SeenKeys
+from operators.triggers import seen as module
+from operators.triggers.seen import SeenKeys
 
 
 def _keys(count: int, seed: int) -> list[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from operators.advance import meet
+from operators.advance.advance import meet
 from schemas.effects import MetEvent
 from schemas.ids import event_key, wait_key
 from schemas.program import END, Correlation, Fork, Join, Stop, Wait

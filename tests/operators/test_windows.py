@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from operators.windows import Watcher
+from operators.windows.windows import Watcher
 from schemas.expression.tree import Compare, Constant
 from schemas.expression.types import INT
 from schemas.program import Window

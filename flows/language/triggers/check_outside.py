@@ -15,7 +15,7 @@ from flows.language.nodes import Mapping, Node, Sequence, inner
 from flows.language.triggers.check_event import check_event, with_records
 from flows.language.triggers.reading import Reading
 from flows.language.triggers.started import NOTHING, Started
-from operators.cron import parse_cron
+from operators.schedules.cron import parse_cron
 from schemas.errors import InvalidInput
 from schemas.expression.scope import SCHEDULE
 from schemas.expression.template import Template

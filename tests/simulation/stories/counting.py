@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, Final
 
-from operators.match_rows import ALL
-from operators.window_tables import Watcher, feed_of
+from operators.triggers.match_rows import ALL
+from operators.windows.tables import Watcher, feed_of
 from schemas.program import EventTrigger, Window
 from schemas.topics import is_events
 from tests.laws.window_twin import Event, Twin

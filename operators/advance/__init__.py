@@ -1,0 +1,1 @@
+"""What may come in for one execution, and how far it goes then."""

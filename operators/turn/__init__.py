@@ -1,0 +1,1 @@
+"""One turn: many executions, what they say to each other, and what is committed of it."""
