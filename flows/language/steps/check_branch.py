@@ -25,10 +25,10 @@ def check_branch(walk: Walk, step: BranchStep, node: Node, names: Names) -> Ran:
         inside = names.knowing(proved(tree)) if tree is not None else names
         ways.append(walk.way(arm.then, inner(place, "then"), inside))
         arms.append(Arm(tree if tree is not None else Constant(value=True, type=BOOL), END))
-    ways.append(walk.way(step.else_ if step.else_ is not None else "continue", inner(node, "else"), names))
-    if step.else_ is None and not walk.elaborator.elsewhere.lost:
-        left_out = uncovered([arm.when for arm in arms])
-        if left_out:
-            walk.report.add(node, "missing-else", f"the arms do not cover {left_out}; add an arm or else")
+    left_out = uncovered([arm.when for arm in arms]) if step.else_ is None else None
+    if step.else_ is not None or left_out:  # arms that cover every case leave no other way
+        ways.append(walk.way(step.else_ if step.else_ is not None else "continue", inner(node, "else"), names))
+    if left_out and not walk.elaborator.elsewhere.lost:
+        walk.report.add(node, "missing-else", f"the arms do not cover {left_out}; add an arm or else")
     typed = TypedStep(Branch(name, tuple(arms), END), arms=tuple(way.steps for way in ways))
     return joined((typed,), names, ways)

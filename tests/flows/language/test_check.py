@@ -172,6 +172,14 @@ STEPS = [
         ['5:5: error[missing-else]: the arms do not cover "unsure" of deal.band; add an arm or else'],
     ),
     ("- branch: [{when: deal.vip, then: continue}, {when: not deal.vip, then: continue}]", []),
+    (  # arms that cover every case: what all of them bind is there, and nothing comes behind what all of them end
+        '- branch: [{when: deal.vip, then: [{set: {a: x}}]}, {when: not deal.vip, then: [{set: {a: y}}]}]\n  - {action: notify, with: {to: "{{ a }}"}}',
+        [],
+    ),
+    (
+        "- branch: [{when: deal.vip, then: [{stop: a}]}, {when: not deal.vip, then: [{stop: b}]}]\n  - delay: 3s",
+        ["6:5: error[unreachable]: nothing comes after stop (line 5); remove the step or move it"],
+    ),
     (
         "- branch: [{when: deal.value > 3, then: continue}]",
         ["5:5: error[missing-else]: the arms do not cover every case; add an arm or else"],
