@@ -67,13 +67,13 @@ def read_await(of: Awaited, node: Node, names: Names, elaborator: Elaborator) ->
 def _condition(of: Awaited, place: Node, names: Names, elaborator: Elaborator) -> Tree | None:
     if _cannot_be_met(of, read_condition(place), elaborator):
         return None
-    return elaborator.condition(place, "conditions", names)
+    return elaborator.met(place, "conditions", names)
 
 
 def _correlation(of: Awaited, place: Node, names: Names, elaborator: Elaborator) -> tuple[Correlation, ...]:
     if _cannot_be_met(of, read_condition(place), elaborator):
         return ()
-    tree = elaborator.condition(place, "correlate", names)
+    tree = elaborator.met(place, "correlate", names)
     if tree is None:
         return ()
     found = [_equality(of, part) for part in (tree.items if isinstance(tree, And) else (tree,))]

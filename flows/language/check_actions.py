@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
+from flows.language.clear_secrets import refuse_named
 from flows.language.nodes import Mapping as MappingNode
-from flows.language.nodes import Node, Scalar, Sequence, find
+from flows.language.nodes import Node, find
 from flows.language.report import Report, listed, near
 from schemas.expression.fit import type_of
 from schemas.expression.print import print_tree
@@ -18,9 +18,6 @@ from schemas.expression.types import Type
 from schemas.flow.action_types import ActionType
 
 _UNKNOWN: Final = Type("any", optional=True)
-_SECRET: Final = re.compile(
-    r"(^|_)(token|secret|password|passwd|api_?key|access_?key|private_?key|credentials?|authorization)$", re.IGNORECASE
-)
 
 
 def wanted_parameters(action: str, node: Node, known: Mapping[str, ActionType], report: Report) -> Type | None:
@@ -30,7 +27,7 @@ def wanted_parameters(action: str, node: Node, known: Mapping[str, ActionType], 
     """
     held = node if isinstance(node, MappingNode) else MappingNode(())
     given = given_data(held)
-    _find_secrets(given, report)
+    refuse_named(given, report)
     contract = known.get(action)
     if contract is None and not known:
         return None
@@ -78,20 +75,3 @@ def _may_miss(template: Whole) -> bool:
     tree = template.tree.item if isinstance(template.tree, Convert) else template.tree
     kind = type_of(tree)
     return kind.optional and kind.name != "any"  # of any nobody knows: no contract says
-
-
-def _find_secrets(node: Node, report: Report) -> None:
-    for value in node.items if isinstance(node, Sequence) else ():
-        _find_secrets(value, report)
-    for key, value in node.items if isinstance(node, MappingNode) else ():
-        if isinstance(value, Scalar):
-            _check_secret(str(key.value), value, report)
-        else:
-            _find_secrets(value, report)
-
-
-def _check_secret(key: str, value: Scalar, report: Report) -> None:
-    text = value.value if isinstance(value.value, str) else ""
-    if text and "{{" not in text and _SECRET.search(key):
-        message = f"'{key}' looks like a secret written out; store it and write {{{{ secrets.{key} }}}}"
-        report.add(value, "secret-in-clear", message)

@@ -11,6 +11,7 @@ from collections.abc import Mapping as MappingOf
 from flows.language.bound_names import Named, named
 from flows.language.canonical import tenants_of
 from flows.language.check_around import check_around, check_defaults, check_inputs, check_timeout
+from flows.language.clear_secrets import refuse_shaped
 from flows.language.cost import check_cost
 from flows.language.elaborate import Elaborator, Elsewhere
 from flows.language.known import Known
@@ -38,6 +39,7 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
     around = check_around(flow, node, names, walk.elaborator)
     timeout_us = check_timeout(flow, node, report)
     check_defaults(flow, node, report)
+    refuse_shaped(node, report)
     ran = walk.list(flow.steps, inner(node, "steps"), names)
     found = walk.elaborator.template(inner(node, "output"), _at_end(walk, ran, names)) if flow.output else None
     on_error, on_retract = _afterwards(walk, flow, node, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
+from typing import Final
 
 from flows.language.bound_names import Named
 from flows.language.conditions import (
@@ -22,6 +23,7 @@ from flows.language.conditions import (
 from flows.language.names import Names
 from flows.language.nodes import Mapping, Node, Scalar, Sequence, find, plain
 from flows.language.report import Report
+from flows.language.rule_cover import never
 from schemas.expression.check import Scope, elaborate
 from schemas.expression.findings import ExpressionError, Finding
 from schemas.expression.fit import type_of
@@ -39,6 +41,8 @@ from schemas.expression.tree import Constant, Path, Tree
 from schemas.expression.types import ANY, BOOL, Type
 from schemas.expression.walk import keys, nodes
 from schemas.expression.words import ROOTS
+
+NEVER_TRUE: Final = "this is never true; take it away, or what hangs on it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,20 @@ class Elaborator:
 
     def condition(self, node: Node, key: str, names: Names) -> Tree | None:
         """Read a condition in any spelling; None if one of its parts has an error."""
-        return self._condition(read_condition(node), key, names)
+        tree = self._condition(read_condition(node), key, names)
+        if tree is not None and never(tree):
+            self.report.warn(node, "always-false", NEVER_TRUE)
+        return tree
+
+    def met(self, node: Node, key: str, names: Names) -> Tree | None:
+        """Read a condition that something waits for: it must be able to hold."""
+        tree = self._condition(read_condition(node), key, names)
+        if tree is not None and never(tree):
+            self.report.add(
+                node, "cannot-be-met", "this holds for no event, its parts exclude each other; it could only time out"
+            )
+            return None
+        return tree
 
     def template(self, node: Node, names: Names, want: Type | None = None, *, secrets: bool = False) -> ElaboratedTemplate | None:
         """Read data with `{{ }}` in it, by the type that a contract gives it; None if it has an error."""
@@ -122,7 +139,7 @@ class Elaborator:
                 if tree is None or self._unreadable(tree, condition.node, names):
                     return None
                 if isinstance(tree, Constant) and tree.value is False:
-                    self.report.warn(condition.node, "always-false", "this is never true; take it away, or what hangs on it")
+                    self.report.warn(condition.node, "always-false", NEVER_TRUE)
                 return self._elaborated(tree, condition.node, names, BOOL)
             case Short():
                 return self._short(condition, names)

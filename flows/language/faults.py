@@ -188,6 +188,8 @@ class _Fault:
             return "too-few", f"'{self.key}' has {self.context.get('actual_length', 0)} and needs {least} at least; add another"
         if self.sort == "too_short":
             return "empty-list", f"'{self.key}' is empty; write at least one, or take the key away"
+        if self.sort == "string_pattern_mismatch" and self.key in _PATTERNS:
+            return "bad-value", f"'{shown}' is no {_PATTERNS[self.key]}"
         if "-" in self.sort:  # named by the models of the language
             return self.sort, self.message
         return "bad-value", f"'{shown}' cannot stand at '{self.key}': {self.message[:1].lower()}{self.message[1:]}"
@@ -200,6 +202,10 @@ def _other_language(shown: str) -> tuple[str, str]:
     return "bad-word", f"'{shown}' is no number of a language; write language: {LANGUAGE}, or take the key away"
 
 
+_PATTERNS: Final = {  # what a text must look like, in words
+    "topic": "topic of events; write small letters, digits, _ and . that end in .events, like shop.events",
+    "generate": "name of a prompt; write small letters, digits and _, with @VERSION behind where one is meant, like summary@2",
+}
 _ARM: Final = "an arm of 'branch'"
 _ARM_HINTS: Final = {
     "else": "; 'else' stands beside 'branch', behind its list",

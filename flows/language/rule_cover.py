@@ -1,4 +1,4 @@
-"""Whether the rules of a decision table leave something out, and whether two of them can hold at once.
+"""Whether rules leave something out, whether two of them can hold at once, and whether a condition can hold at all.
 
 Each input that rules compare with constants is cut into cells between those constants, one sample a cell; what else they ask
 (functions, policies, one input against another) may come out either way. So a proof is sound, and where all is compared with
@@ -21,6 +21,7 @@ from schemas.expression.print import print_constant, print_tree
 from schemas.expression.rows import compile_row, constant_value
 from schemas.expression.tree import And, Call, Compare, Constant, Convert, Field, ListOf, Not, Or, Tree
 from schemas.expression.types import BOOL, INT, Type
+from schemas.expression.walk import nodes
 
 CELLS_MAX: Final = 20_000
 _STEP: Final = Decimal("0.000000001")
@@ -56,6 +57,24 @@ def gaps(rules: Sequence[Tree]) -> Gaps:
             overlaps.setdefault(pair, cells.told(env))
     idle = tuple(at for at in range(len(rules)) if at not in reached)
     return Gaps(uncovered, tuple((*pair, text) for pair, text in sorted(overlaps.items())), idle)
+
+
+def never(tree: Tree) -> bool:
+    """Tell whether a condition holds for no input at all; False where that cannot be proved."""
+    if not isinstance(tree, And) or not _asked_again(tree):
+        return False
+    cells = _Cells()
+    test = compile_row(cells.abstract(tree))
+    samples = cells.samples()
+    if prod(len(values) for values in samples.values()) > CELLS_MAX:
+        return False
+    return not any(test(dict(zip(samples, values, strict=True))) is True for values in product(*samples.values()))
+
+
+def _asked_again(tree: Tree) -> bool:
+    """Tell whether some input is asked more than once: what asks each once can be true."""
+    asked = [print_tree(one) for one in nodes(tree) if isinstance(one, Field)]
+    return len(set(asked)) < len(asked)
 
 
 @dataclass(slots=True)

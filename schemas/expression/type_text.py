@@ -31,7 +31,7 @@ def _type_of(spec: Spec, types: Mapping[str, Spec], inside: tuple[str, ...]) -> 
     if isinstance(spec, Mapping):
         return Type("record", fields=tuple((str(name), _type_of(part, types, (*inside, ""))) for name, part in spec.items()))
     if not isinstance(spec, str):
-        raise ExpressionError("bad-type", f"{spec!r} is no type; write one like string, money(GBP) or list(int)?")
+        raise ExpressionError("bad-type", f"{spec!r} is no type; write one like string, money(GBP) or list(int)")
     return _Reader(spec, types, inside).whole()
 
 
@@ -57,7 +57,7 @@ class _Reader:
         token = self._take()
         if token.kind != kind or (text and token.text != text):
             raise ExpressionError(
-                "bad-type", f"'{self._text}' is no type; write one like string, money(GBP) or list(int)?", token.at
+                "bad-type", f"'{self._text}' is no type; write one like string, money(GBP) or list(int)", token.at
             )
         return token
 

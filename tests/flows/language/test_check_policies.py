@@ -35,7 +35,7 @@ WRONG: list[tuple[str, list[str]]] = [
     (
         "policy: p\ntype: money\nvalue: 5\n",
         [
-            "2:12: error[bad-type]: 'money' is no type; write one like string, money(GBP) or list(int)?",
+            "2:12: error[bad-type]: 'money' is no type; write one like string, money(GBP) or list(int)",
         ],
     ),
     (

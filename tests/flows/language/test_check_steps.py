@@ -272,7 +272,7 @@ OTHERS = [
         "- {generate: Reply, output: {}, budget: {}}",
         [
             "4:5: error[missing-key]: step 'generate' has no 'timeout' and needs one; add it",
-            "4:16: error[bad-value]: 'Reply' cannot stand at 'generate': string should match pattern '^[a-z][a-z0-9_]{0,62}(@[0-9]{1,9})?$'",
+            "4:16: error[bad-value]: 'Reply' is no name of a prompt; write small letters, digits and _, with @VERSION behind where one is meant, like summary@2",
             "4:31: error[empty-list]: 'output' is empty; write at least one, or take the key away",
             "4:43: error[missing-key]: 'budget' has no 'tokens' and needs one; add it",
         ],
