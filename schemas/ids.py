@@ -15,6 +15,7 @@ SHARDS = 64
 LIVE = "live"
 SHADOW = "shadow"
 BUCKETS = 10_000  # of entities, for versions that are rolled out to a part of them
+FAR = 5_000  # decimal places: in plain digits 1e999999999 takes a gigabyte
 _TIME_BYTES = 6
 _TWIN = int.from_bytes(blake2b(b"shadow", digest_size=10).digest(), "big")
 _MASK = 0xFFFFFFFF
@@ -107,7 +108,7 @@ def key_text(value: object) -> str | None:
             return str(value)
         case float() if isfinite(value):
             return str(int(value)) if value.is_integer() else repr(value)
-        case Decimal() if value.is_finite():
+        case Decimal() if value.is_finite() and abs(value.adjusted()) < FAR:
             return format(value.normalize(), "f") if value else "0"
         case _:
             return None

@@ -13,6 +13,7 @@ from schemas.expression.tree import Constant
 from schemas.expression.type_text import print_type
 from schemas.expression.types import ANY, BOOL, DECIMAL, INT, STRING, Type
 
+_FAR: Final = 400  # decimal places from the point: beyond any number that is kept
 _PLAIN: Final[dict[type, Type]] = {str: STRING, bool: BOOL, int: INT, float: DECIMAL, Decimal: DECIMAL}
 
 
@@ -78,7 +79,10 @@ def _int(value: Any, want: Type) -> int:
 def _decimal(value: Any, want: Type) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise _wrong(value, want)
-    return parse_decimal(f"{Decimal(str(value)):f}")
+    number = Decimal(str(value))
+    if number.is_finite() and abs(number.adjusted()) > _FAR:  # in plain digits 1e999999999 takes a gigabyte
+        raise ExpressionError("bad-number", f"{number} has too many digits; 29 before and 9 behind the point are kept")
+    return parse_decimal(f"{number:f}")
 
 
 def _float(value: Any, want: Type) -> float:

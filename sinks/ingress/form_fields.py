@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from html import escape
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -116,9 +116,8 @@ def _field(name: str, kind: Type, given: str, wrong: str) -> str:
 
 
 def _input(name: str, kind: Type, given: str) -> str:
-    of: dict[str, Any] = {"id": PREFIX + name, "name": PREFIX + name}
-    required = "" if kind.optional else " required"
-    head = " ".join(f'{key}="{escape(value)}"' for key, value in of.items()) + required
+    called = escape(PREFIX + name)
+    head = f'id="{called}" name="{called}"{"" if kind.optional else " required"}'
     value = f'value="{escape(given)}"'
     match kind.name:
         case "one_of":

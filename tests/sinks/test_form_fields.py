@@ -53,6 +53,8 @@ def test_a_text_is_read_as_its_fields_type(kind: str, text: str, value: Any) -> 
         ("int", "9" * 19, "write a whole number"),
         ("decimal", "much", "'much' is no number"),
         ("decimal", "NaN", "'NaN' does not fit"),
+        ("decimal", "1e999999999", "1E+999999999 has too many digits"),
+        ("float", "0e-999999999", "has too many digits"),
         ("bool", "maybe", "'maybe' does not fit"),
         ("money(GBP)", "5 EUR", "write an amount in GBP"),
         ("timestamp", "soon", "'soon' is not a time; write RFC 3339"),
