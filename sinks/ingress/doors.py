@@ -180,10 +180,11 @@ class Doors:
             return Reply(
                 403, problem("not-allowed", f"{flow!r} is started by {', '.join(sorted(roles))}; give one of them in roles")
             )
-        if body.id and manual[0].id is not None:
+        keyed = all(trigger.id is not None for trigger in manual)  # of two versions the engine chooses
+        if body.id and keyed:
             return Reply(422, problem("wrong-body", f"{flow!r} makes its id of its inputs; leave `id` out"))
         self.counts["starts"] += 1
-        name = body.id or self._id_of_a_start(ask, manual[0].id is not None)
+        name = body.id or self._id_of_a_start(ask, keyed)
         command = OperatorCommand(
             command="start",
             tenant=tenant,

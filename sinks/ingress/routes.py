@@ -78,7 +78,8 @@ class Routes:
 
     def _put_version(self, version: str, value: Json) -> None:
         if value is None:
-            self._triggers.pop(version, None)
+            if not any(version in versions for by_tenant in self._active.values() for versions in by_tenant.values()):
+                self._triggers.pop(version, None)  # one in force stays, as in the engine
             return
         triggers = unpack(b64decode(value["program"], validate=True)).triggers
         self._triggers[version] = tuple(one for one in triggers if isinstance(one, Webhook | Manual))

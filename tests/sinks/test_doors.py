@@ -1,16 +1,20 @@
 import socket
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from schemas.expression.tree import Field
 from schemas.ports import Append
+from schemas.program import Manual, pack
+from schemas.records import Control, encode
 from schemas.topics import partition_of
 from sinks.connectors.webhook import sign
 from sinks.ingress.http_speaker import BODY_BYTES_MAX
 from sinks.links import BadToken, Claim, read_token, token
-from tests.sinks.door_world import API, BODY, CONTRACT, LINKS, OPEN, SECRET, World, controls, program, serving
+from tests.sinks.door_world import API, BODY, CONTRACT, LINKS, OPEN, SECRET, TEXT, World, controls, program, serving
 from tests.sinks.world import NOW_US, wait_until
 
 EXECUTION = "0123456789abcdef" * 2
@@ -53,7 +57,7 @@ def test_an_answer_waits_for_the_disk(world: World) -> None:
     with socket.create_connection(address, 20) as peer:
         peer.sendall(head + body)
 
-        def append(batch: list, now_us: int) -> list[int]:
+        def append(batch: Sequence[Append], now_us: int) -> list[int]:
             peer.setblocking(False)
             with pytest.raises(BlockingIOError):
                 peer.recv(100)
@@ -84,7 +88,7 @@ def test_what_is_not_signed_as_it_should_be_is_refused(world: World, headers: di
     answer = world.client.post(
         world.url + "/hooks/acme/shop/returns",
         content=msgspec.json.encode(BODY),
-        headers={name: value.encode() for name, value in headers.items()},
+        headers=[(name.encode(), value.encode()) for name, value in headers.items()],
     )
     assert (answer.status_code, answer.json()["error"]) == (401, error)
     assert world.nothing_was_appended()
@@ -271,6 +275,17 @@ def test_a_program_decides_by_name_with_the_homes_key(world: World) -> None:
     assert world.post("/decide", body).status_code == 202
     (decision,) = world.decisions()
     assert (decision.by, decision.roles, decision.via) == ("ann", ["cfo"], "http")
+
+
+def test_a_start_has_an_id_where_only_one_of_two_versions_makes_its_own(world: World) -> None:
+    keyed = program("report", Manual(("support",), Field("inputs.invoice_id", (), TEXT)))
+    value = {"flow": {}, "program": b64encode(pack(keyed)).decode()}
+    pointer = {"version": "v2", "rest": "v-report", "share": {"percent": 25}}
+    records = [Control(key="version/*/report/v2", value=value), Control(key="active/*/report", value=pointer)]
+    world.log.append([Append("control", 0, [encode(one) for one in records])], world.clock.us)
+    start = {"tenant": "acme", "inputs": {"invoice_id": "I7"}, "by": "ann", "roles": ["support"]}
+    assert world.post("/flows/report/start", start).json()["id"] == "start-1"
+    assert world.post("/flows/report/start", {**start, "id": "mine"}).json()["id"] == "mine"
 
 
 def test_a_flow_is_started_by_hand_by_those_who_may(world: World) -> None:

@@ -29,6 +29,8 @@ def test_both_versions_of_a_rollout_have_their_ways_in_and_one_in_shadow_has_non
     assert ways() == (["old", "new"], ["lead", "desk"])
     learn(routes, "active/*/returns", {"version": "v2", "rest": "v9"})
     assert ways() == (["old", "new"], ["lead", "desk"])
+    learn(routes, "version/*/returns/v1", None)  # the engine refuses it while it is in force
+    assert ways() == (["old", "new"], ["lead", "desk"])
     learn(routes, "active/*/returns", {"version": "v1", "shadow": "v2"})
     assert ways() == (["old"], ["desk"])
     learn(routes, "active/*/returns", None)
