@@ -22,7 +22,7 @@ from schemas.contracts import EventContract
 from schemas.envelope import AHEAD_WALL_US, DecodeRules, EventChecks, ahead_of_events, filled
 from schemas.errors import BadRecord
 from schemas.expression.types import Type
-from schemas.frames import ROW, EventFrame, as_marked, frame_schema, holds_any, key_rows, select_keys, type_at
+from schemas.frames import ENVELOPE, ROW, EventFrame, as_marked, key_rows, select_keys, type_at
 from schemas.json_route import event_types, tenant_of
 from schemas.ports import Chunk, Slot
 from schemas.records import RECORD_BYTES_MAX
@@ -34,6 +34,7 @@ __all__ = ["BadRow", "DecodeRules", "Decoded", "EventFrame", "decode", "key_rows
 
 Rows = NDArray[np.int64]
 EVERYBODY: Final = "*"  # the tenant of what a schedule for all starts
+COLUMNS: Final = [ROW, *ENVELOPE, "data"]
 JSON_START: Final = b"{"
 BLANKS: Final = b" \t\r\n"
 
@@ -181,7 +182,7 @@ class _Turn:
         frame, places, bad = found
         self._note(bad, rows)
         kept = rows if places is None else rows[np.array(places, dtype=np.int64)]
-        return pl.DataFrame([pl.Series(ROW, kept.astype(np.uint32)), *frame.get_columns()])
+        return frame.insert_column(0, pl.Series(ROW, kept.astype(np.uint32)))
 
     def _note(self, bad: Sequence[tuple[int, str, str]], rows: Rows) -> None:
         for place, reason, detail in bad:
@@ -204,7 +205,7 @@ def _checked(part: _Part, turn: _Turn, rules: DecodeRules) -> _Part:
         fails = part.checks.failing(judged)
         _note_failed(frame.filter(fails), part.checks, turn)
         frame = frame.filter(~fails)
-    if part.parse and holds_any(contract.data):
+    if part.parse and part.checks.any_text:
         frame = _with_readable_texts(frame, contract.data, turn)
     return part._replace(frame=frame)
 
@@ -280,8 +281,12 @@ def _merged(parts: Sequence[_Part]) -> tuple[EventFrame, ...]:
 
 
 def _merged_event(event: str, parts: Sequence[_Part]) -> EventFrame:
-    order = list(frame_schema(parts[0].checks.contract))
-    frames = [pl.DataFrame([part.frame.get_column(name) for name in order]) for part in parts]
+    checks = parts[0].checks
+    frames = [_in_order(part.frame) for part in parts]
     frame = frames[0] if len(frames) == 1 else pl.concat(frames).sort(ROW)
-    contract = parts[0].checks.contract
-    return EventFrame(event, as_marked(frame if frame.get_column(ROW).is_sorted() else frame.sort(ROW), contract.data), contract)
+    frame = frame if frame.get_column(ROW).is_sorted() else frame.sort(ROW)
+    return EventFrame(event, as_marked(frame, checks.contract.data) if checks.any_text else frame, checks.contract)
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame if frame.columns == COLUMNS else frame[:, COLUMNS]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
@@ -18,6 +19,8 @@ from schemas.avro.schema import Node
 from schemas.avro.twin import FRAME_COLUMN, block_header, least_body
 from schemas.errors import BadRecord
 from schemas.stderr import quietly
+
+FEW: Final = 64  # records; to compare them in polars costs as much
 
 
 class BlockReader:
@@ -34,7 +37,11 @@ class BlockReader:
         size = len(rows) + len(self._last) - len(SYNC)
         block = b"".join((self._head, long_bytes(len(records) + 1), long_bytes(size), rows, self._last))
         frame = quietly(lambda: pl.read_avro(io.BytesIO(block)))
-        marks = frame.get_column(FRAME_COLUMN)
-        if frame.height != len(records) + 1 or not (marks == pl.Series([self._mark])).all():
+        if frame.height != len(records) + 1 or not self._are_marks(frame.get_column(FRAME_COLUMN)):
             raise BadRecord("wrong-schema", "a record is shorter or longer than its schema says")
         return frame.head(len(records))
+
+    def _are_marks(self, column: pl.Series) -> bool:
+        if len(column) <= FEW:
+            return column.to_list() == [self._mark] * len(column)
+        return (column == pl.Series([self._mark])).all()

@@ -50,6 +50,7 @@ class AvroReader:
             lift(pl.col("data"), self._fields["data"], self._want).alias("data"),
         ]
         self._same = self._is_same()
+        self._cast: list[str] | None = None  # columns whose type in the block is another one
         self._schema = {**ENVELOPE, "data": dtype_of(self._want)}
 
     @property
@@ -109,8 +110,17 @@ class AvroReader:
         assert self._block is not None
         frame = self._block.read(records)
         if self._same and _fit_hops(frame.get_column("hops")):
-            return pl.DataFrame([frame.get_column(name).cast(kind) for name, kind in self._schema.items()])
+            return self._as_contract(frame)
         return quietly(lambda: frame.select(self._columns))
+
+    def _as_contract(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Give the contract's columns; a block of one schema has the same types each time, so they are compared once."""
+        if self._cast is None:
+            self._cast = [name for name, kind in self._schema.items() if frame.get_column(name).dtype != kind]
+        found = frame[:, list(self._schema)]
+        for name in self._cast:
+            found.replace_column(list(self._schema).index(name), frame.get_column(name).cast(self._schema[name]))
+        return found
 
     def _each(self, records: Sequence[bytes]) -> pl.DataFrame | Row:
         return self._frame([self.read_one(record) for record in records])
