@@ -18,7 +18,7 @@ from flows.datasets import read_dataset
 from schemas.contracts import EventContract
 from schemas.errors import InvalidInput
 from schemas.events import to_json
-from schemas.expression.types import Type
+from schemas.expression.types import Name, Type
 from schemas.infer import infer_contracts
 
 
@@ -62,7 +62,8 @@ def test_each_opportunity_is_engaged_and_closed_once(datasets: Path) -> None:
 @pytest.mark.data("incident_uci498")
 def test_each_incident_opens_once_and_every_row_is_an_event(datasets: Path) -> None:
     found = events(datasets, "incident_uci498")
-    last, counts, wanted = {}, Counter[str](), list[tuple[str, str, int]]()
+    last: dict[str, str] = {}
+    counts, wanted = Counter[str](), list[tuple[str, str, int]]()
     for row in rows(datasets / "incident_uci498" / "incident_event_log.csv.gz"):
         number, state, time = row["number"], row["incident_state"], micros(row["sys_updated_at"], "%d/%m/%Y %H:%M")
         kinds = ["opened", "resolved"] if state == "Resolved" else ["opened"]
@@ -149,7 +150,7 @@ def test_the_events_of_a_data_set_can_be_inferred(datasets: Path) -> None:
 
 
 def json_line(event: dict[str, Any]) -> bytes:
-    from_contracts = {"closed_at": "timestamp", "engaged_at": "timestamp", "value": "decimal"}
+    from_contracts: dict[str, Name] = {"closed_at": "timestamp", "engaged_at": "timestamp", "value": "decimal"}
     kinds = tuple((name, Type(from_contracts.get(name, "string"), optional=True)) for name in event["data"]["deal"])
     return to_json(
         EventContract(

@@ -204,11 +204,11 @@ def test_what_was_read_after_a_writer_died_in_a_commit_survives_a_loss_of_power(
         except StorageFailed:
             unpromised += 1
         kill(log, disk)
-        log = IngressLog(path, vfs=disk.name) if heir == "writer" else None
+        opened = IngressLog(path, vfs=disk.name) if heir == "writer" else None
         position = all_of(path, disk, 0)
         disk.off = True
-        if log is not None:
-            log.close()
+        if opened is not None:
+            opened.close()
         disk.power_cycle()
         assert all_of(path, disk, position) == position
     assert unpromised > 10

@@ -293,7 +293,7 @@ def replayed(order: list[Said | Tick]) -> LocalRun:
     run = LocalRun(Registry())
     for one in order:
         if isinstance(one[0], int):
-            run.let_time_pass(one[0], one[1])  # type: ignore[arg-type]
+            run.let_time_pass(one[0], one[1])
             run.now_us = max(run.now_us, one[0])
             continue
         topic, data = one
@@ -316,7 +316,8 @@ def replayed(order: list[Said | Tick]) -> LocalRun:
 
 
 def _apply(run: LocalRun, control: dict[str, Any]) -> None:
-    key, value = control["key"], control.get("value")
+    key: str = control["key"]
+    value: Any = control.get("value")
     kind, *rest = key.split("/")
     if kind in ("contract", "schema"):
         run.registry.apply(key, value)

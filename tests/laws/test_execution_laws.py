@@ -141,7 +141,8 @@ class Player:
 
 
 def _played(flow: Program, words: list[Word], world: type[World] = World) -> Player:
-    player = Player(world(make_runnable(flow), **{"order.total": Decimal("0.10")}))
+    env: dict[str, Any] = {"order.total": Decimal("0.10")}
+    player = Player(world(make_runnable(flow), **env))
     player.world.start()
     player.look()
     for word in words:

@@ -51,13 +51,13 @@ def same(one: Any, two: Any) -> bool:
 QUICK = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-PAIRS = {
+PAIRS: dict[str, tuple[str, str, list[Any]]] = {
     "int": ("a.i", "a.j", INTS),
     "decimal": ("a.d", "a.e", [Decimal(text) for text in DECIMALS]),
     "float": ("a.f", "a.g", FLOATS),
     "string": ("a.s", "a.t", TEXTS),
 }
-SINGLES = {
+SINGLES: dict[str, list[Any]] = {
     "a.s": TEXTS,
     "a.i": INTS,
     "a.f": FLOATS,

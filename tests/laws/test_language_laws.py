@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import random
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ from flows.language.definitions import Source, check_sources
 from flows.language.parse import parse
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type
-from schemas.program import Branch, Fork, Step, Stop, pack
+from schemas.program import Branch, EachEnd, Fail, Fork, Step, Stop, pack
 from tests.laws.spoiled import junk, spoiled
 
 DEAL = EventContract(
@@ -69,11 +70,8 @@ def test_any_text_is_answered_with_problems_or_definitions(text: str, file: str)
 @given(texts())
 def test_both_yaml_scanners_read_the_same_nodes(text: str) -> None:
     fast = parse(text)
-    had, yaml.__with_libyaml__ = yaml.__with_libyaml__, False
-    try:
+    with patch.object(yaml, "__with_libyaml__", new=False):
         slow = parse(text)
-    finally:
-        yaml.__with_libyaml__ = had
     if not fast.problems and not slow.problems:
         assert fast == slow
 
@@ -228,7 +226,7 @@ def _targets(step: Step) -> list[int]:
             return [step.otherwise, *(arm.target for arm in step.arms)]
         case Fork():
             return [step.join, *(target for _, target in step.arms)]
-        case Stop():
+        case Stop() | Fail() | EachEnd():
             return []
         case _:
             return [step.next]

@@ -121,6 +121,7 @@ def test_a_stop_gives_the_output_as_it_is_then(compensate: bool) -> None:
 def test_a_stop_whose_output_has_no_value_fails(compensate: bool) -> None:
     stop = Stop("small", "too_small", compensate=compensate)
     world = World(runnable(stop, output=data({"text": "of {{ order.id }}"}))).start(**{"order.id": None})
+    assert world.end is not None
     assert (world.end.status, world.end.code, world.end.output) == ("failed", "missing_value", None)
 
 

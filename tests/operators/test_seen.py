@@ -2,6 +2,8 @@
 
 from random import Random
 
+import pytest
+
 from operators.triggers import seen as module
 from operators.triggers.seen import SeenKeys
 
@@ -10,7 +12,7 @@ def _keys(count: int, seed: int) -> list[bytes]:
     return [Random(f"{seed}:{n}").randbytes(16) for n in range(count)]
 
 
-def test_what_was_added_is_found_and_nothing_else(monkeypatch) -> None:
+def test_what_was_added_is_found_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "YOUNG_MAX", 64)
     seen, added, others = SeenKeys(), _keys(1_000, 1), _keys(1_000, 2)
     for at, key in enumerate(added):
@@ -19,7 +21,7 @@ def test_what_was_added_is_found_and_nothing_else(monkeypatch) -> None:
     assert len(seen) == 1_000
 
 
-def test_keys_that_share_their_first_half_are_told_apart(monkeypatch) -> None:
+def test_keys_that_share_their_first_half_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "YOUNG_MAX", 2)
     seen = SeenKeys()
     twins = [b"same-eig" + n.to_bytes(8, "big") for n in range(9)]
@@ -28,7 +30,7 @@ def test_keys_that_share_their_first_half_are_told_apart(monkeypatch) -> None:
     assert seen.among(set(twins)) == set(twins[:6])
 
 
-def test_forgetting_says_since_when_it_is_complete(monkeypatch) -> None:
+def test_forgetting_says_since_when_it_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "YOUNG_MAX", 10)
     seen = SeenKeys(window_us=100)
     old, new = _keys(10, 1), _keys(10, 2)
@@ -39,7 +41,7 @@ def test_forgetting_says_since_when_it_is_complete(monkeypatch) -> None:
     assert seen.complete_since_us == 5
 
 
-def test_more_than_the_limit_goes_oldest_first(monkeypatch) -> None:
+def test_more_than_the_limit_goes_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "YOUNG_MAX", 10)
     monkeypatch.setattr(module, "MERGE_MAX", 10)
     seen = SeenKeys(most=25)
@@ -51,7 +53,7 @@ def test_more_than_the_limit_goes_oldest_first(monkeypatch) -> None:
     assert seen.complete_since_us >= 1
 
 
-def test_keys_restored_in_blocks_are_known_and_leave_like_any(monkeypatch) -> None:
+def test_keys_restored_in_blocks_are_known_and_leave_like_any(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "YOUNG_MAX", 10)
     seen = SeenKeys(window_us=100)
     first, second, fresh = _keys(50, 1), _keys(7, 2), _keys(30, 3)

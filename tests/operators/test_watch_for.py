@@ -90,8 +90,7 @@ def test_a_late_event_takes_the_verdict_back_while_the_steps_run() -> None:
 
 def test_a_late_event_takes_the_verdict_back_after_the_steps_have_ended() -> None:
     world = _absence(USE, act("withdraw", END), on_retract=1, retract_us=30 * DAY).at(DAY)
-    assert (world.status, world.issued) == ("completed", ["use"])
-    assert world.state is not None
+    assert (world.status, world.issued, world.state is None) == ("completed", ["use"], False)
     assert not world.meet({"amount": 1}, time_us=NOW + 4 * HOUR + 1)
     assert world.meet({"amount": 1}, time_us=NOW + HOUR)
     assert world.issued == ["use", "withdraw"]
@@ -132,7 +131,8 @@ def _sequence(**more: Any) -> World:
     third = awaiting("order.placed", "other", "", **SAME)
     detail = Sequence((second, third), HOUR, "first", ((("order", "total"), STRING),), **more)
     steps = (act("use", params={"id": "{{ order.id }}", "a": "{{ first.order.total }}", "b": "{{ second.order.total }}"}),)
-    return World(runnable(*steps, triggers=(EventTrigger("order.placed", detail=detail),)), **{"order.total": 5}).watch()
+    env: dict[str, Any] = {"order.total": 5}
+    return World(runnable(*steps, triggers=(EventTrigger("order.placed", detail=detail),)), **env).watch()
 
 
 SAME = {"correlate": (Correlation("order.by", tree("order.by")),)}

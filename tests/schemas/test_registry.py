@@ -71,10 +71,10 @@ def test_ids_count_up_and_the_same_schema_keeps_its_own() -> None:
 )
 def test_a_version_that_breaks_readers_is_refused(old: dict[str, Type], new: dict[str, Type], says: str) -> None:
     registry = Registry()
-    apply(registry, registered(registry, contract(**old))[1])
+    apply(registry, registered(registry, contract("deal.closed", **old))[1])
     with pytest.raises(InvalidInput, match=says):
-        registered(registry, contract(**new))
-    free = msgspec.structs.replace(contract(**new), compatibility="none")
+        registered(registry, contract("deal.closed", **new))
+    free = msgspec.structs.replace(contract("deal.closed", **new), compatibility="none")
     assert registered(registry, free)[0].compatibility == "none"
 
 

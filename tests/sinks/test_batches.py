@@ -2,6 +2,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -257,7 +258,7 @@ _commands = st.lists(
     batch=st.lists(_ends, max_size=6),
 )
 def test_whatever_happens_each_command_has_one_result_and_lanes_keep_their_order(
-    tmp_path_factory: pytest.TempPathFactory, commands: list, steps: list[str], batch: list[Outcome]
+    tmp_path_factory: pytest.TempPathFactory, commands: list[Any], steps: list[str], batch: list[Outcome]
 ) -> None:
     home = Home(tmp_path_factory.mktemp("home"))
     outcomes = {f"a{at}": ends for at, (*_, ends) in enumerate(commands)}

@@ -1,6 +1,6 @@
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Slow:
         self.entered = threading.Event()
         self.sizes: list[int] = []
 
-    def append(self, batch: list[Append], now_us: int) -> list[int]:
+    def append(self, batch: Sequence[Append], now_us: int) -> list[int]:
         self.entered.set()
         self.go.wait(20)
         self.sizes.append(len(batch))
@@ -119,7 +119,7 @@ def test_requests_that_arrive_during_a_commit_share_the_next(serving: Serving) -
         for peer in peers[1:]:
             peer.sendall(request)
         serving.writer.go.set()
-        bases = [answers.decode(peer.recv(1 << 16)[4:]).places[0].base for peer in peers]  # type: ignore[union-attr]
+        bases = [answers.decode(peer.recv(1 << 16)[4:]).places[0].base for peer in peers]
     assert sorted(bases) == list(range(8))
     assert serving.writer.sizes == [1, 7]
 
@@ -150,7 +150,7 @@ def test_garbage_is_answered_with_a_refusal_and_hurts_nobody_else(serving: Servi
     assert peer is not None
     peer.sendall(garbage)
     said = peer.recv(1 << 16)
-    assert answers.decode(said[4:]).reason in ("garbage", "malformed")  # type: ignore[union-attr]
+    assert answers.decode(said[4:]).reason in ("garbage", "malformed")
     peer.close()
     assert other.append([Item("crm.events", [b"x"], "acme")])[0].base == 0
     other.close()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -19,7 +20,7 @@ from schemas.errors import HomeLocked, InvalidInput, StorageFailed
 from schemas.events import encode_events, to_json
 from schemas.expression.types import Type
 from schemas.ports import Append
-from schemas.records import Control, DeadLetter, History, Json, Result, Transition, encode
+from schemas.records import Control, DeadLetter, History, Json, Result, Status, Transition, encode
 from schemas.registry import Registry, registered
 from sinks.projection.projector import Projector, ProjectorSettings
 from sinks.projection.query import Answer, Question
@@ -54,7 +55,7 @@ class Views:
     def avro(self, *events: dict[str, Json]) -> None:
         self.append("ingress.db", "crm.events", *encode_events(self.contract, events))
 
-    def history(self, execution: str, status: str, *moments: Transition, **more: Json) -> None:
+    def history(self, execution: str, status: Status, *moments: Transition, **more: Any) -> None:
         record = History(
             execution=execution,
             flow="f",
@@ -158,7 +159,7 @@ def test_an_action_is_pending_until_its_result_and_a_redrive_is_the_last_word(vi
     views.append("engine-0.db", "actions.http", encode(action("a1", "x1")), encode(action("a2", "x1")))
     views.project()
     assert views.rows("select distinct status, attempts, delivered_at from actions") == [["pending", 0, None]]
-    said = {
+    said: dict[str, Any] = {
         "execution": "x1",
         "tenant": "acme",
         "flow": "f",
@@ -215,6 +216,7 @@ def test_contracts_hold_from_their_place_in_the_log_on_also_after_a_restart(view
 _CHILD = """
 import sys
 from pathlib import Path
+from typing import Any
 from infra.clock import SystemClock
 from flows.roles.projector import build_projector
 from sinks.projection.projector import ProjectorSettings

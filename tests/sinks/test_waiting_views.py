@@ -194,7 +194,7 @@ def test_an_action_that_failed_says_why(views: Views) -> None:
 
 def test_a_cancelled_command_is_shown_as_such(views: Views) -> None:
     views.append("engine-0.db", "actions.http", encode(action("a1", "x1", awaited=True)))
-    fields = {"flow": "f", "step": "s", "type": "t", "connector": "http", "tenant": "acme", "execution": "x1"}
+    fields: dict[str, Any] = {"flow": "f", "step": "s", "type": "t", "connector": "http", "tenant": "acme", "execution": "x1"}
     result = Result(action="a1", status="cancelled", attempts=0, at=NOW_US, wall=NOW_US, code="cancelled", **fields)
     views.append("dispatcher-0.db", "results", encode(result))
     views.project()

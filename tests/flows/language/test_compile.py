@@ -15,7 +15,7 @@ from schemas.expression.template import Record, Value, Whole
 from schemas.expression.tree import Constant
 from schemas.expression.type_text import parse_type
 from schemas.expression.types import DURATION, STRING, Type
-from schemas.program import END, Act, Branch, Delay, Fork, Join, Program, Set, Stop, pack, unpack
+from schemas.program import END, Act, Branch, Delay, EventTrigger, Fork, Join, Program, Set, Stop, pack, unpack
 
 DEAL = EventContract(
     event="deal.closed",
@@ -45,9 +45,10 @@ def compiled(steps: str, around: str = "") -> Program:
 
 def test_the_short_form_runs_its_actions_side_by_side_in_listed_order() -> None:
     program = compile_flow(ONBOARDING, [DEAL])
-    condition = program.triggers[0].condition
-    assert condition is not None
-    assert print_tree(condition) == "deal.value >= 10000"
+    trigger = program.triggers[0]
+    assert isinstance(trigger, EventTrigger)
+    assert trigger.condition is not None
+    assert print_tree(trigger.condition) == "deal.value >= 10000"
     fork = program.steps[0]
     assert isinstance(fork, Fork)
     assert [name for name, _ in fork.arms] == [

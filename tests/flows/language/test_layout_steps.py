@@ -6,8 +6,9 @@ from typing import Any
 
 from flows.language.compile import compile_flow
 from schemas.contracts import EventContract
+from schemas.expression.fit import type_of
 from schemas.expression.print import print_tree
-from schemas.expression.template import Record, Value
+from schemas.expression.template import Record, Value, Whole
 from schemas.expression.type_text import parse_type
 from schemas.expression.types import STRING, TIMESTAMP, Type
 from schemas.flow.action_types import ActionType
@@ -271,6 +272,8 @@ def test_the_output_of_a_flow_that_may_stop_early_may_be_missing() -> None:
         reserve(**{"as": "one"}),
         output={"id": "{{ one.id }}"},
     )
-    assert found.output is not None
-    assert print_tree(found.output.items[0][1].tree) == "one.id"  # type: ignore[union-attr]
-    assert found.output.items[0][1].tree.type == parse_type("string?")  # type: ignore[union-attr]
+    assert isinstance(found.output, Record)
+    ((_, given),) = found.output.items
+    assert isinstance(given, Whole)
+    assert print_tree(given.tree) == "one.id"
+    assert type_of(given.tree) == parse_type("string?")
