@@ -28,6 +28,7 @@ from operators.turn.limit_book import place_of
 from operators.turn.missed import verdict_of
 from schemas.effects import Called, Emitted, Ended, MetEvent
 from schemas.ids import LIVE, execution_id
+from schemas.ports import MissedVerdict
 from schemas.program import After, Call
 from schemas.records import HOPS_MAX, Action, OperatorCommand
 from schemas.registry import Registry
@@ -53,8 +54,8 @@ class LocalWorld:
     _shapes: WaitShapes = field(default_factory=WaitShapes)
     _next: deque[Callable[[], None]] = field(default_factory=deque)  # what executions said to each other
     dropped: list[tuple[LocalExecution, str]] = field(default_factory=list)  # starts that limits did not let be, and why
-    late: list[tuple[str, str]] = field(default_factory=list)  # (execution that began for want of it, event that came then)
-    _verdicts: list[tuple[int, int, LocalExecution]] = field(default_factory=list)  # of absences: key, latest time
+    late: list[tuple[str, str]] = field(default_factory=list)  # (execution that began for want of it or first event, event)
+    _verdicts: list[MissedVerdict] = field(default_factory=list)
     _rows: int = 0
     _limits: LocalLimits = field(init=False)
 
@@ -98,7 +99,15 @@ class LocalWorld:
         if place is not None and not is_deadline:
             self._limits.ask_again(one, place, due_us)
         else:
-            self._book(one, fire(self._moment(one, due_us), token), due_us)
+            advanced = fire(self._moment(one, due_us), token)
+            if advanced is not None and advanced.status == "discarded":
+                self._note_verdict(one, begins=False)
+            self._book(one, advanced, due_us)
+
+    def _note_verdict(self, one: LocalExecution, *, begins: bool) -> None:
+        verdict = verdict_of(one.runnable, one.state, begins=begins)
+        if verdict is not None:
+            self._verdicts.append(verdict._replace(execution=one.id, tenant=one.tenant))
 
     def _gather(self, one: LocalExecution, place: int, env: dict[str, Any]) -> None:
         """Give an end of a flow to what gathers such ends; where nothing does, `one` begins to."""
@@ -126,9 +135,8 @@ class LocalWorld:
     def _book(self, one: LocalExecution, advanced: Advanced | None, now_us: int) -> None:
         if advanced is None:
             return
-        verdict = verdict_of(one.runnable, one.state) if advanced.begun is not None else None
-        if verdict is not None:
-            self._verdicts.append((*verdict, one))
+        if advanced.begun is not None:
+            self._note_verdict(one, begins=True)
         before = place_of(one.state)
         one.take(advanced, now_us)
         self.commands.extend(said.action() for said in advanced.commands if said.body.hops <= HOPS_MAX)

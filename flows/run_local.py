@@ -8,7 +8,7 @@ evaluator of expressions, and the execution core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from operators.steps.steps import make_runnable
 from operators.triggers.after import PARTS, after_env, gather_key, gathers
 from operators.triggers.start_inputs import BadInputs, input_env
 from operators.turn.emit import event_record
+from operators.turn.missed import is_over
 from schemas.decode import DecodeRules, EventFrame, decode, key_rows
 from schemas.errors import InvalidInput
 from schemas.expression.bind import bind
@@ -117,8 +118,7 @@ class LocalRun(LocalWorld):
         event = local_event(frame, self._shapes, clock_us)
         if event.key in self._seen:
             return
-        verdicts = [one for key, time_us, one in self._verdicts if key in event.keys and event.met.time_us <= time_us]
-        self.late.extend((one.id.hex(), event.met.id) for one in verdicts)
+        self.late.extend((who, event.met.id) for who in self._missed(event))
         self._came.append(event)  # what it sets going may look back to it
         waiting = [
             (wait.kind != "retract", place, token, one)
@@ -136,6 +136,15 @@ class LocalRun(LocalWorld):
             if trigger is not None:
                 self._seen.add(event.key)
                 self._start(runnable, trigger, event, frame)
+
+    def _missed(self, event: LocalEvent) -> Iterator[str]:
+        """Give what an event is too late for: executions, and of each flow's sequences the first event of one."""
+        found = sorted(
+            one for one in self._verdicts if one.key in event.keys and one.since_us <= event.met.time_us <= one.time_us
+        )
+        sequences = {one.flow: one.first for one in reversed(found) if one.first}
+        yield from sequences.values()
+        yield from (one.execution.hex() for one in found if not one.first)
 
     def _fitting(self, runnable: Runnable, tenant: str, frame: EventFrame) -> int | None:
         """Give the first trigger that fits; a flow for all tenants yields to one of the same name for this tenant."""
@@ -178,6 +187,8 @@ class LocalRun(LocalWorld):
         one = self._born(event.tenant, identity, runnable, cause)
         if isinstance(trigger, EventTrigger) and isinstance(trigger.detail, Absence | Chain):
             self._book(one, watch(self._moment(one, self.now_us), cause, env, at), self.now_us)
+            if is_over(one.runnable, one.state, self.now_us - 1):
+                self.late.append((cause.event, cause.event))
         elif isinstance(trigger, After) and gathers(trigger):
             self._gather(one, at, env)
         else:

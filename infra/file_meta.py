@@ -13,8 +13,8 @@ from uuid import uuid4
 from infra.sqlite import Connection, has_table
 from schemas.errors import StateTooNew, StorageFailed
 
-FORMATS: Final[Mapping[str, int]] = {"log": 1, "engine": 3, "dispatcher": 2}  # the newest format of each kind of file
-OLDEST: Final[Mapping[str, int]] = {"engine": 3, "dispatcher": 2}  # the oldest that is still read, where it is not the first
+FORMATS: Final[Mapping[str, int]] = {"log": 1, "engine": 4, "dispatcher": 2}  # the newest format of each kind of file
+OLDEST: Final[Mapping[str, int]] = {"engine": 4, "dispatcher": 2}  # the oldest that is still read, where it is not the first
 
 
 @dataclass(frozen=True, slots=True)

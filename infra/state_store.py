@@ -8,7 +8,7 @@ Reads and emits: turns. State: the file. Cost: 2-4 µs a row of the turn, and on
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -41,9 +41,9 @@ from infra.sqlite import Connection, close, open_writer, storage_errors, transac
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
 from schemas.ports import (
-    AbsenceVerdict,
     HeldBack,
     MetPlace,
+    MissedVerdict,
     Remembered,
     SchedulePlace,
     StoredExecution,
@@ -102,7 +102,7 @@ class SqliteStateStore:
         self._timers = TimerIndex(self._connection)
         self._deadlines = TimerIndex(self._connection, DEADLINES)
         self._limits = StoredLimits(self._connection)
-        self._any_verdicts = verdicts.any_there(self._connection)
+        self._last_verdict_us = verdicts.last_us(self._connection)
 
     @property
     def limits(self) -> StoredLimits:
@@ -183,12 +183,14 @@ class SqliteStateStore:
         with self._using():
             return remembered.find(self._connection, key, since_us)
 
-    def verdicts(self, keys: Collection[int]) -> Sequence[AbsenceVerdict]:
-        """Give the verdicts of absences that an event of one of the keys came too late for."""
-        if not self._any_verdicts:
-            return ()
+    def last_verdict_us(self) -> int | None:
+        """Give the latest time of what did not come in time."""
+        return self._last_verdict_us
+
+    def verdicts(self, since: Mapping[int, int]) -> Sequence[MissedVerdict]:
+        """Give the verdicts of absences and sequences under each of the keys whose latest time is not before that of the key."""
         with self._using():
-            return verdicts.find(self._connection, keys)
+            return verdicts.find(self._connection, since)
 
     def schedules(self) -> Sequence[SchedulePlace]:
         """Give how far each schedule is accounted for."""
@@ -246,7 +248,7 @@ class SqliteStateStore:
         remembered.write(connection, turn.remembered, turn.remember_since_us)
         if turn.verdicts:
             verdicts.write(connection, turn.verdicts, turn.now_us)
-            self._any_verdicts = True
+            self._last_verdict_us = max(self._last_verdict_us or 0, *(one.time_us for one in turn.verdicts))
         schedules.write(connection, turn.schedules, turn.schedules_gone)
         if turn.windows is not None:
             windows.write(connection, turn.windows)

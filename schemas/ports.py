@@ -152,14 +152,20 @@ class Wait(NamedTuple):
 MetPlace = tuple[int, int, int]  # of a wait among those that one event meets, in order: (not retract, execution, token)
 
 
-class AbsenceVerdict(NamedTuple):
-    """That something did not come in time: the key it would have been found by, who began for want of it, and its latest time."""
+class MissedVerdict(NamedTuple):
+    """That something did not come in time: the key it would have been found by, and its latest time.
+
+    `execution` is what began for want of it (an absence), or what watched in vain (a sequence). `first` is the event with which
+    such a sequence began, empty for an absence; `since_us` is the time of the last event that had come of it.
+    """
 
     key: int
-    execution: bytes  # its public id
     time_us: int
+    execution: bytes  # its public id
     tenant: str
     flow: str
+    since_us: int = 0
+    first: str = ""
 
 
 class Remembered(NamedTuple):
@@ -281,7 +287,7 @@ class TurnCommit:
     waits_gone: Sequence[Wait] = ()
     remembered: Sequence[Remembered] = ()
     remember_since_us: int = 0  # what came before is forgotten
-    verdicts: Sequence[AbsenceVerdict] = ()
+    verdicts: Sequence[MissedVerdict] = ()
     schedules: Sequence[SchedulePlace] = ()
     schedules_gone: Sequence[tuple[str, str, str, str]] = ()  # (tenant, flow, trigger, zone)
     windows: WindowChanges | None = None
@@ -362,8 +368,12 @@ class StateStore(Protocol):
         """Read live executions by public id; ended ones are not in the answer."""
         ...
 
-    def verdicts(self, keys: Collection[int]) -> Sequence[AbsenceVerdict]:
-        """Give the verdicts of absences that an event of one of the keys came too late for."""
+    def last_verdict_us(self) -> int | None:
+        """Give the latest time of what did not come in time: no event behind it is too late for anything."""
+        ...
+
+    def verdicts(self, since: Mapping[int, int]) -> Sequence[MissedVerdict]:
+        """Give the verdicts of absences and sequences under each of the keys whose latest time is not before that of the key."""
         ...
 
     def schedules(self) -> Sequence[SchedulePlace]:

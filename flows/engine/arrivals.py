@@ -45,6 +45,7 @@ def arrived_in(events: EventFrame, first_row: int, clock: npt.NDArray[Any], shap
         rows,
         clock[rows].tolist(),
         keys,
+        frame["time"].to_list(),
         names,
         tenants,
         frozenset(look_back),

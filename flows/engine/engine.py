@@ -33,7 +33,7 @@ from operators.turn.times import END_OF_TIME, Times
 from operators.turn.turn import begin, resume
 from schemas.errors import BadRecord, BrokenInvariant
 from schemas.ids import LIVE
-from schemas.ports import Chunk, Clock, LogReader, Slot, StateStore, TurnCommit
+from schemas.ports import Chunk, Clock, LogReader, MissedVerdict, Slot, StateStore, TurnCommit
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
 from schemas.topics import PARTITIONS
@@ -291,8 +291,14 @@ class Engine:
             part.passing,
             {identity: stored.row for identity, stored in named.items()},
             waits,
-            self._store.verdicts(arrivals.keys()) if arrived else (),
+            self._missed(arrivals),
         )
+
+    def _missed(self, arrivals: Arrivals) -> Sequence[MissedVerdict]:
+        """Read the verdicts that events are too late for: no event in order of time is."""
+        last_us = self._store.last_verdict_us() if arrivals else None
+        since = {} if last_us is None else arrivals.oldest(last_us)
+        return self._store.verdicts(since) if since else ()
 
     def _clock_at(self, now_us: int) -> int:
         return max(self._now_us, now_us)

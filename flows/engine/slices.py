@@ -16,7 +16,7 @@ from flows.engine.masses import Meetings
 from flows.engine.part import Part, behind
 from flows.engine.progress import bounds
 from flows.engine.work import JoinedWork
-from operators.turn.incoming import Candidate
+from operators.turn.incoming import STARTS, Candidate
 from operators.turn.times import END_OF_TIME, Times
 from schemas.ports import StateStore, Timer
 
@@ -53,10 +53,11 @@ def _next(rest: Part, store: StateStore) -> tuple[Part, Part]:
 
 
 def wall_times(work: JoinedWork, store: StateStore, now_us: int) -> Times:
-    """Give the times of a turn under the wall clock; bounds are looked for only where a deadline is near."""
+    """Give the times of a turn under the wall clock; bounds are looked for only where a deadline is near, or may be set."""
     taken = work.decoded.taken
     deadline_us = store.next_deadline_us()
-    if deadline_us is None or deadline_us > now_us:
+    watches = any(one.watch != STARTS for one in work.candidates)
+    if not watches and (deadline_us is None or deadline_us > now_us):
         return Times(now_us, min(taken.past_us, now_us))
     return Times(now_us, min(taken.past_us, now_us), bounds=bounds(taken.chunks, taken.past_us))
 

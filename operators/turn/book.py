@@ -46,7 +46,7 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     limited = live.runnable.limited
     before = place_of(live.state) if limited else None
     if advanced.begun is not None:
-        note_verdict(pending, live)
+        note_verdict(pending, live, begins=True)
     live.state, live.status, live.env, live.touched = advanced.state, advanced.status, advanced.env, True
     if advanced.begun is not None:  # a watch has become an execution
         live.cause, live.started_us, live.known = advanced.begun, now_us, {}

@@ -22,6 +22,7 @@ from operators.turn.incoming import Arrived, Candidate, Input
 from operators.turn.limit_book import place_of
 from operators.turn.limited import ask_again, ask_first, next_of, start_within
 from operators.turn.live import TWIN, Live, core_id, shard_of_tenant
+from operators.turn.missed import note_late_start, note_verdict
 from operators.turn.pending import (
     Asks,
     ChildEnd,
@@ -77,6 +78,7 @@ def start_watch(pending: Pending, candidate: Candidate) -> None:
     moment = moment_of(pending, live, candidate.now_us)
     env = {**candidate.env, TWIN: []} if live.shadow else candidate.env
     book(pending, live, watch(moment, candidate.cause, env, candidate.watch), candidate.now_us)
+    note_late_start(pending, candidate, live)
     _settle(pending)
 
 
@@ -99,6 +101,8 @@ def fire_timer(pending: Pending, timer: Timer, now_us: int, *, deadline: bool) -
     if live is None or advanced is None:  # it has ended, or waits for something else by now
         changes.drop(timer)
         return
+    if advanced.status == "discarded":
+        note_verdict(pending, live, begins=False)
     book(pending, live, advanced, now_us)
     _settle(pending)
 

@@ -139,10 +139,6 @@ def start_over_limit(live: Live, why: str, at_us: int) -> DeadLetter:
     return DeadLetter(
         kind="limit",
         tenant=live.tenant,
-        source="",
-        topic="",
-        partition=0,
-        position=0,
         reason="over-limit",
         detail=f"flow '{program.flow}' was not started for event {cause.event}: {why}",
         payload=_encoder.encode(said),
@@ -158,10 +154,6 @@ def gathered_in_vain(live: Live, missing: Sequence[str], within_us: int, at_us: 
     return DeadLetter(
         kind="after",
         tenant=live.tenant,
-        source="",
-        topic="",
-        partition=0,
-        position=0,
         reason="incomplete",
         detail=f"flow '{program.flow}' was not started: {left} had not ended within {within} of {cause.source}",
         payload=_encoder.encode(said),
@@ -173,10 +165,6 @@ def _hops(tenant: str, hops: int, what: str, payload: bytes, at_us: int, action:
     return DeadLetter(
         kind="hops",
         tenant=tenant,
-        source="",
-        topic="",
-        partition=0,
-        position=0,
         reason="too-many-hops",
         detail=f"{what} is {hops} hops from its first event, at most {HOPS_MAX}; a flow feeds itself",
         payload=payload,

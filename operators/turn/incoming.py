@@ -53,6 +53,7 @@ class Arrived(msgspec.Struct, frozen=True):
     rows: list[int]
     nows: list[int]
     keys: list[tuple[int, ...]]  # ids.wait_key of each shape of waits, where it has one
+    times: list[int]  # of the events themselves
     events: list[bytes]  # ids.event_key
     tenants: list[str]
     look_back: frozenset[int]  # wait keys among `keys` under which the event is remembered
@@ -114,6 +115,17 @@ class Arrivals:
         """Give all from a row on, by rising row."""
         found = [(at, one, index) for one in self.all for index, at in enumerate(one.rows) if at >= row]
         return sorted(found, key=_row)
+
+    def oldest(self, until_us: int) -> dict[int, int]:
+        """Give by wait key the earliest time of its events, where that is not behind a time."""
+        found: dict[int, int] = {}
+        for one in self.all:
+            if min(one.times) > until_us:
+                continue
+            for keys, time_us in zip(one.keys, one.times, strict=True):
+                if time_us <= until_us:
+                    found.update((key, min(time_us, found.get(key, time_us))) for key in keys)
+        return found
 
     def keys(self) -> Collection[int]:
         """Give every wait key of the turn."""

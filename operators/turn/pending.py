@@ -17,7 +17,7 @@ from operators.turn.times import Times
 from schemas.effects import Abandoned, Called, Ended
 from schemas.ids import LIVE
 from schemas.limits import LimitChanges, LimitReads
-from schemas.ports import AbsenceVerdict, Append, ChangedExecution, NewExecution, Remembered, StoredExecution, Timer, Wait
+from schemas.ports import Append, ChangedExecution, MissedVerdict, NewExecution, Remembered, StoredExecution, Timer, Wait
 from schemas.program import Program
 from schemas.records import DeadLetter, Late
 
@@ -127,7 +127,7 @@ class Reads:
     deadlines: Sequence[Timer] = ()  # in order, as `due`
     by_id: Mapping[bytes, int] = field(default_factory=dict)  # rows of the executions that inputs name
     waits: Sequence[Wait] = ()  # found by the wait keys of the batch
-    verdicts: Sequence[AbsenceVerdict] = ()  # of absences in earlier turns, found by the same keys
+    verdicts: Sequence[MissedVerdict] = ()  # of absences and sequences in earlier turns, found by the same keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class TurnResult:
     waits_gone: Sequence[Wait] = ()
     remembered: Sequence[Remembered] = ()
     discarded: Sequence[int] = ()
-    verdicts: Sequence[AbsenceVerdict] = ()
+    verdicts: Sequence[MissedVerdict] = ()
     late: Sequence[Late] = ()
     limits: LimitChanges | None = None
     met: Mapping[bytes, str] = field(default_factory=dict)  # of a batch that is halfway: what is seen once its row is done
@@ -258,7 +258,8 @@ class Pending:
     reach: int = 0  # the first row that can meet a wait opened now
     floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back
     number: int = 0
-    verdicts: list[tuple[int, AbsenceVerdict]] = field(default_factory=list)  # of absences, with the first row behind each
+    verdicts: list[tuple[int, MissedVerdict]] = field(default_factory=list)  # with the first row behind each
+    late: list[Late] = field(default_factory=list)  # first events of sequences whose time was over when they came
     gathering: dict[int, int] = field(default_factory=dict)  # by key the rows of what gathers ends of flows since this turn
     admission: Admission = field(init=False)
     followed: bool = field(init=False)  # whether any flow starts after another

@@ -72,7 +72,7 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
         remembered=remember(pending),
         limits=pending.admission.changes() if pending.admission.used else None,
         verdicts=[verdict for _, verdict in pending.verdicts],
-        late=list(missed(pending)),
+        late=[*pending.late, *missed(pending)],
         discarded=[live.row for live in touched if live.status == "discarded" and not live.is_new],
         met=pending.met,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
+import pytest
 from hypothesis import event as seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -143,14 +144,15 @@ def status_ended(status: str) -> bool:
     return status in ("completed", "failed", "cancelled")
 
 
-def test_what_comes_behind_the_verdict_of_an_absence_is_late() -> None:
-    def said(number: int, kind: str, minutes: int, order: str) -> tuple[str, bytes]:
-        paid = kind == "payment.received"
-        data = {"payment": {"order": order, "amount": 1}} if paid else {"order": {"id": order, "total": 5, "days": 0}}
-        time = print_timestamp(START_US + minutes * MINUTE_US)
-        envelope = {"specversion": "1.0", "id": f"e{number}", "source": "/law", "type": kind, "tenant": TENANT, "time": time}
-        return "shop.events", json.dumps(envelope | {"data": data}).encode()
+def said(number: int, kind: str, minutes: int, order: str, total: int = 5) -> tuple[str, bytes]:
+    paid = kind == "payment.received"
+    data = {"payment": {"order": order, "amount": 1}} if paid else {"order": {"id": order, "total": total, "days": 0}}
+    time = print_timestamp(START_US + minutes * MINUTE_US)
+    envelope = {"specversion": "1.0", "id": f"e{number}", "source": "/law", "type": kind, "tenant": TENANT, "time": time}
+    return "shop.events", json.dumps(envelope | {"data": data}).encode()
 
+
+def test_what_comes_behind_the_verdict_of_an_absence_is_late() -> None:
     placed = said(1, "order.placed", 0, "O1")
     on_time, beyond, late = (
         said(2, "payment.received", 30, "O2"),
@@ -163,3 +165,49 @@ def test_what_comes_behind_the_verdict_of_an_absence_is_late() -> None:
         begun = {of.runnable.program.flow: of.id.hex() for of in local.executions.values()}
         assert sorted(one.late) == sorted([(begun["missing"], "e4"), (begun["last_wins"], "e4")]) == sorted(local.late)
         assert "retracted" in [kind for _, kind, *_ in one.histories[begun["missing"]]]
+
+
+@pytest.mark.parametrize("cuts", [[1], [3], [20]])
+def test_what_comes_behind_the_end_of_a_sequence_that_was_given_up_is_late(cuts: list[int]) -> None:
+    sent = [
+        said(1, "order.placed", 0, "O1"),
+        said(2, "order.placed", 10, "O1"),
+        said(3, "order.changed", 180, "O1", 1),  # in time for both, and not what they wait for
+        said(4, "order.changed", 400, "O9"),  # both are given up: at 180 and at 190
+        said(5, "order.changed", 150, "O1", 9),  # too late for both, told once, by the one that was given up first
+        said(6, "order.changed", 185, "O1", 9),  # too late for the second alone
+        said(7, "order.changed", 191, "O1", 9),  # beyond both
+        said(8, "order.changed", -1, "O1", 9),  # before both
+        said(9, "order.placed", 200, "O2"),  # its own time was over when it came
+        said(10, "order.placed", 220, "O3"),  # its time ends just now
+        said(11, "order.changed", 300, "O2", 9),
+        said(12, "order.changed", 399, "O3", 9),  # in time
+    ]
+    with recorded(EngineSettings("events", partitions=PARTITIONS), 1, 20_000) as one:
+        run(one, sent, cuts, [6])
+        local = replayed(one.order)
+        ids = {of.id.hex() for of in local.executions.values()}
+        late = [("e1", "e5"), ("e2", "e6"), ("e9", "e9"), ("e9", "e11")]
+        assert sorted(told for told in one.late if told[0] not in ids) == sorted(late)
+        assert sorted(one.late) == sorted(local.late)
+        grown = [of for of in local.executions.values() if of.runnable.program.flow == "again" and of.transitions]
+        assert [of.cause.event for of in grown] == ["e12"]
+
+
+def test_under_the_wall_clock_an_outage_makes_no_first_event_late() -> None:
+    hour_us = 60 * MINUTE_US
+    with recorded(EngineSettings("wall", partitions=PARTITIONS), 1, 20_000) as one:
+        one.send(CONTROL, *controls())
+        one.step()
+        minutes = (one._clock.at_us - START_US) // MINUTE_US
+        one.send(*said(1, "order.placed", minutes, "O1"))
+        one.send(*said(2, "order.placed", minutes - 181, "O2"))
+        one._clock.at_us += hour_us
+        one.send(*said(3, "order.changed", minutes + 10, "O1", 9))
+        one._clock.at_us += 24 * hour_us
+        one.send(*said(4, "order.changed", minutes - 100, "O2", 9))
+        while one.step():
+            one.answer()
+        one.answer()
+        assert [told for told in one.late if len(told[0]) < 5] == [("e2", "e2"), ("e2", "e4")]
+        assert [(done["step"], done["data"]["order"]) for done in one.actions if done["flow"] == "again"] == [("grown", "O1")]
