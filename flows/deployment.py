@@ -6,15 +6,16 @@ not written again. Two deploys on one home never choose the same schema id.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from flows.control_topic import control_topic
 from flows.deployed_flows import DeployedFlows
 from flows.language.check_policy import CompiledPolicy
 from flows.language.compile import CompiledFlow
@@ -24,7 +25,6 @@ from flows.versions.in_home import versions_in
 from flows.versions.pointing import pointed, runs
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
-from infra.file_reader import FileReader
 from infra.lock import FileLock
 from infra.log_ends import log_ends
 from infra.positions import read_file
@@ -36,6 +36,7 @@ from schemas.flow.documents import ActionContract
 from schemas.pointer import read_pointer, write_pointer
 from schemas.policy import POLICY_PREFIX, PolicyType, policy_type, read_policy
 from schemas.ports import Clock, Slot
+from schemas.program import Program
 from schemas.records import Control, Json, encode
 from schemas.registry import Registry, registered
 from schemas.topics import CONTROL, INGRESS_FILE, engine_file
@@ -46,7 +47,6 @@ ACTION: Final = "action/"
 VERSION: Final = "version/"
 ACTIVE: Final = "active/"
 LOCK: Final = "deploy"
-BLOCK: Final = 10_000
 APPLIED_US: Final = 30_000_000
 PAUSE_US: Final = 20_000
 
@@ -109,13 +109,8 @@ def open_ingress(home: Path) -> Iterator[Ingress]:
 def in_force(home: Path) -> InForce:
     """Read the control topic of a home; empty where there is none."""
     fold = _Fold()
-    reader = FileReader(home / INGRESS_FILE, CONTROL.__eq__, {})
-    try:
-        while chunks := reader.poll(BLOCK):
-            for record in (record for chunk in chunks for record in chunk.records):
-                fold.take(record)
-    finally:
-        reader.close()
+    for record in control_topic(home):
+        fold.take(record)
     return fold.known
 
 
@@ -157,10 +152,11 @@ def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str |
         placed, values = _contract_values(known.registry, definitions.contracts)
         values |= {ACTION + name: document for name, document in definitions.action_documents.items()}
         values |= _policy_values(definitions.policies, tenant, known.values)
-        told = []
+        versions, told = cache(versions_in), []  # read once, and only for a flow that is rolled out
         for flow in definitions.flows:
             records = {record.key: record.value for record in flow_records(flow, tenant)}
-            records |= {key: _pointer(flow, key, known, home) for key in records if key.startswith(ACTIVE) and flow.enabled}
+            pointers = [key for key in records if key.startswith(ACTIVE) and flow.enabled]
+            records |= {key: _pointer(flow, key, known, lambda version: versions(home).program(version)) for key in pointers}
             told += [_told(key, value, flow.version, known.values) for key, value in records.items() if key.startswith(ACTIVE)]
             values |= {key: value for key, value in records.items() if not (key.startswith(VERSION) and key in known.values)}
         fresh = {key: value for key, value in values.items() if known.values.get(key) != value}
@@ -169,11 +165,11 @@ def deploy(ingress: Ingress, home: Path, definitions: Definitions, tenant: str |
     return Deployment(tuple(told), tuple(placed), tuple(sorted(definitions.action_documents)), end, len(fresh), policies)
 
 
-def _pointer(flow: CompiledFlow, key: str, known: InForce, home: Path) -> Json:
+def _pointer(flow: CompiledFlow, key: str, known: InForce, program: Callable[[str], Program | None]) -> Json:
     """Give the pointer that puts a flow in force as it asks; a tenant without one of its own runs the one for all."""
     found = known.values.get(key, known.values.get(f"{ACTIVE}{ALL_TENANTS}/{flow.name}"))
     current = None if found is None else read_pointer(found)
-    return write_pointer(pointed(flow, current, lambda version: versions_in(home).program(version)))
+    return write_pointer(pointed(flow, current, program))
 
 
 def _policy_values(policies: Iterable[CompiledPolicy], tenant: str | None, known: Mapping[str, Json]) -> dict[str, Json]:

@@ -11,9 +11,9 @@ import msgspec
 from flows.cli.home import must_exist, only_tenant
 from flows.cli.saying import json_or_text
 from flows.cli.terminal import Terminal
+from flows.control_topic import readable_controls
 from flows.deployment import deploy, in_force, open_ingress
 from flows.language.definitions import Source, check_sources
-from flows.programs import control_records
 from flows.settings import load_settings
 from schemas.errors import InvalidFlow, InvalidInput
 from schemas.expression.literals import print_timestamp
@@ -117,7 +117,7 @@ def _changed(document: Mapping[str, Json], name: str, value: str, key: str | Non
 
 
 def _versions(home: Path, name: str) -> Iterator[dict[str, Any]]:
-    for control in control_records(home):
+    for control in readable_controls(home):
         if control.key.startswith(POLICY_PREFIX) and control.key.rpartition("/")[2] == name:
             row = _listed(control.key, control.value, whole=True) if control.value is not None else {"value": None}
             yield {"at": print_timestamp(control.at), "tenant": control.key.split("/")[1], **row}

@@ -6,16 +6,13 @@ from base64 import b64decode
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from infra.file_reader import FileReader
+from flows.control_topic import control_topic
 from schemas.pointer import Pointer as Told
 from schemas.program import Program, unpack
-from schemas.topics import CONTROL, INGRESS_FILE
 
-BLOCK: Final = 10_000
 FlowKey = tuple[str, str]  # tenant or *, flow
 
 
@@ -65,14 +62,9 @@ _pointers = msgspec.json.Decoder(Told | None)
 def versions_in(home: Path) -> Versions:
     """Read the control topic of a home; empty where there is none."""
     found = Versions()
-    reader = FileReader(home / INGRESS_FILE, CONTROL.__eq__, {})
-    try:
-        while chunks := reader.poll(BLOCK):
-            for record in (record for chunk in chunks for record in chunk.records):
-                with suppress(msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError):  # the engine sets them aside
-                    _take(found, _records.decode(record))
-    finally:
-        reader.close()
+    for record in control_topic(home):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the engine sets them aside
+            _take(found, _records.decode(record))
     return found
 
 
