@@ -292,10 +292,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     v: int = 1
     kind: Literal["event", "control", "result", "action", "hops", "poison", "decision", "command", "limit", "after"]
     tenant: str | None
-    source: str  # the file (or cluster) of the topic
-    topic: str
-    partition: int
-    position: int
+    source: str = ""  # the file (or cluster) of the topic; empty for what stands in none
+    topic: str = ""
+    partition: int = 0
+    position: int = 0
     reason: str  # a short name: malformed-json, wrong-schema, unknown-event, no-tenant, too-large, bad-time, ...
     detail: str
     payload: bytes  # the record's own bytes (base64 in JSON)

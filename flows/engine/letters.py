@@ -44,10 +44,6 @@ def bad_slot(slot: DueSlot, detail: str, now_us: int) -> DeadLetter:
     return DeadLetter(
         kind="command",
         tenant=key.tenant,
-        source="",
-        topic="",
-        partition=0,
-        position=0,
         reason="bad-inputs",
         detail=f"flow '{key.flow}', slot {slot.slot.local} {key.zone}: {detail}",
         payload=b"",
