@@ -15,11 +15,11 @@ from typing import Final
 
 import msgspec
 
-from flows.control_topic import control_topic
 from flows.deployed_flows import DeployedFlows
 from flows.language.check_policy import CompiledPolicy
 from flows.language.compile import CompiledFlow
 from flows.language.definitions import ALL_TENANTS, Definitions, flow_records, load_definitions, policy_control
+from flows.versions.control_topic import control_topic
 from flows.versions.cut_off import cut_off
 from flows.versions.in_home import versions_in
 from flows.versions.pointing import pointed, runs

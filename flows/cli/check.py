@@ -12,7 +12,7 @@ from flows.cli.lines import read_lines
 from flows.cli.terminal import Terminal, counted
 from flows.deployment import check_files, in_force
 from flows.language.definitions import Definitions
-from flows.run_local import LocalRun, run_local
+from flows.local.run_local import LocalRun, run_local
 from flows.settings import Settings, load_settings
 from schemas.errors import InvalidInput, Problem
 from schemas.expression.literals import print_timestamp

@@ -16,9 +16,9 @@ from flows.cli.home import must_exist, only_tenant
 from flows.cli.overdue import overdue_finding
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTION, ACTIVE, InForce, in_force
-from flows.programs import deployed_programs
 from flows.roles.http_door import door_of
 from flows.settings import load_settings
+from flows.versions.programs import deployed_programs
 from infra.clock import SystemClock
 from infra.executions import count_by_status
 from infra.file_reader import FileReader

@@ -10,8 +10,8 @@ from uuid import uuid4
 from flows.cli.home import must_exist
 from flows.cli.saying import append, execution_of, json_or_text, named_values, told, who
 from flows.cli.terminal import Terminal
-from flows.programs import Deployed, deployed_programs
 from flows.settings import load_settings
+from flows.versions.programs import Deployed, deployed_programs
 from infra.clock import SystemClock
 from schemas.errors import InvalidInput
 from schemas.expression.findings import ExpressionError

@@ -11,10 +11,10 @@ import msgspec
 from flows.cli.home import must_exist, only_tenant
 from flows.cli.saying import json_or_text
 from flows.cli.terminal import Terminal
-from flows.control_topic import readable_controls
 from flows.deployment import deploy, in_force, open_ingress
 from flows.language.definitions import Source, check_sources
 from flows.settings import load_settings
+from flows.versions.control_topic import readable_controls
 from schemas.errors import InvalidFlow, InvalidInput
 from schemas.expression.literals import print_timestamp
 from schemas.policy import POLICY_PREFIX, KeyedPolicy, Policy, TablePolicy, ValuePolicy, read_policy

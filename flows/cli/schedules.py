@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 from flows.cli.home import must_exist
 from flows.cli.saying import time_of
 from flows.cli.terminal import Terminal
-from flows.programs import deployed_programs
 from flows.settings import load_settings
+from flows.versions.programs import deployed_programs
 from infra.clock import SystemClock
 from operators.schedules.schedule import local_us_of, next_slot, slots_between
 from schemas.errors import InvalidInput

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from flows.language.nodes import Path
-from flows.local_execution import LocalExecution
+from flows.local.execution import LocalExecution
 from flows.scenarios.world import NOT_BEGUN, World
 from operators.turn.limit_book import place_of
 from schemas.effects import Emitted, Ended

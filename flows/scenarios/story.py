@@ -11,7 +11,7 @@ import msgspec
 from flows.language.conditions import duration_us
 from flows.language.nodes import Mapping as MappingNode
 from flows.language.nodes import Node, Path, nearest
-from flows.local_execution import LocalExecution
+from flows.local.execution import LocalExecution
 from flows.scenarios.compare import Difference, differences
 from flows.scenarios.outside import Outside
 from flows.scenarios.stage import Stage

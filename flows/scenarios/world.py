@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from flows.local_execution import LocalExecution
-from flows.run_local import LocalRun
+from flows.local.execution import LocalExecution
+from flows.local.run_local import LocalRun
 from flows.scenarios.outside import Due, Outside, withdrawn
 from flows.scenarios.windows import Said, StoryWindows
 from operators.advance.advance import Advanced, Runnable, retract

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from flows.control_topic import control_topic
+from flows.versions.control_topic import control_topic
 from schemas.pointer import Pointer as Told
 from schemas.program import Program, unpack
 

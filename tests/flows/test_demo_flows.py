@@ -13,7 +13,7 @@ import pytest
 from flows.demo.flows import demo_files
 from flows.explain.flow_text import explain
 from flows.language.definitions import Definitions, control_records, load_definitions
-from flows.run_local import LocalRun, run_local
+from flows.local.run_local import LocalRun, run_local
 from schemas.avro.schema import avro_schema
 from schemas.events import encode_events, to_json
 from schemas.expression.literals import parse_timestamp_us

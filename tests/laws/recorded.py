@@ -20,8 +20,8 @@ from typing import Any, Final
 from flows.engine import masses, slices
 from flows.engine.engine import Engine, EngineSettings
 from flows.engine.work import JoinedWork, Taken
+from flows.local.run_local import LocalRun
 from flows.roles.engine import build_engine
-from flows.run_local import LocalRun
 from infra.embedded_log import FileReader, IngressLog
 from operators.advance.fold import Past, fold
 from operators.turn.times import END_OF_TIME

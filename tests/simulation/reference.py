@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from flows.run_local import LocalRun
+from flows.local.run_local import LocalRun
 from schemas.program import Program, unpack
 from schemas.registry import Registry
 from schemas.topics import COMMANDS, CONTROL

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.local_events import LocalEvent, local_event
-from flows.local_world import END_OF_TIME, LocalWorld
+from flows.local.events import LocalEvent, local_event
+from flows.local.world import END_OF_TIME, LocalWorld
 from operators.advance.advance import Advanced, Moment, Runnable, answer, command, decide, watch
 from operators.advance.forked import fork_start
 from operators.advance.migrate import migrate

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from flows.local_events import LocalEvent
-from flows.local_execution import LocalExecution
-from flows.local_limits import LocalLimits
+from flows.local.events import LocalEvent
+from flows.local.execution import LocalExecution
+from flows.local.limits import LocalLimits
 from operators.advance.advance import Advanced, Moment, Runnable, child_ended, command, fire, meet, retract, start
 from operators.advance.gather import gather, open_gathering
 from operators.advance.met_parts import part_of, reads_of

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from flows.local_execution import LocalExecution
+from flows.local.execution import LocalExecution
 from operators.advance.advance import Advanced, Moment, admit, command, enqueue, move, start
 from operators.advance.queued import UNASKED, skip, turn_away
 from operators.execution.execution import Queueing
