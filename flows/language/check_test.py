@@ -16,9 +16,15 @@ from schemas.flow.scenario import DOES, Moments, Test
 
 _WITH = {
     "send": frozenset(["with", "id", "time"]),
-    "fire": frozenset(["with", "zone", "by", "roles"]),
+    "fire": frozenset(["with", "zone", "by", "roles", "refused"]),
     "decide": frozenset(["outcome", "by", "roles", "form", "refused"]),
-    "command": frozenset(["step", "by", "roles", "outcome"]),
+    "command": frozenset(["step", "by", "roles", "outcome", "refused"]),
+}
+_OUTCOMES = {"decide": ("approved", "rejected"), "resume": ("done", "not_done")}
+_REFUSALS = {
+    "decide": ("not_allowed", "decided_already", "bad_form", "not_open"),
+    "fire": ("not_allowed", "bad_inputs"),
+    "command": ("not_possible",),
 }
 
 
@@ -78,8 +84,25 @@ def _check_line(line: Moments, place: Node, report: Report) -> None:
         if key not in allowed and isinstance(place, Mapping):
             message = f"a line with '{verbs[0]}' has no key '{key}' ({listed(sorted(allowed))})"
             report.add(place.key(key) or place, "unknown-key", message)
-    if line.decide is not None and line.outcome is None:
-        report.add(place, "missing-key", "a decision has no 'outcome' and needs one; write approved or rejected")
+    _check_words(line, verbs[0], place, report)
+
+
+def _check_words(line: Moments, verb: str, place: Node, report: Report) -> None:
+    """Tell of an outcome or a refusal that the line's verb cannot have."""
+    told = verb if verb == "decide" else str(line.command)
+    outcomes = _OUTCOMES.get(told, ())
+    if outcomes and line.outcome is None:
+        what = "a decision" if told == "decide" else "a resume"
+        report.add(place, "missing-key", f"{what} has no 'outcome' and needs one; write {' or '.join(outcomes)}")
+    elif line.outcome is not None and "outcome" in _WITH.get(verb, ()) and line.outcome not in outcomes:
+        wanted = f"write {' or '.join(outcomes)}" if outcomes else "take it away"
+        report.add(inner(place, "outcome"), "bad-word", f"'{line.outcome}' is no outcome of '{told}'; {wanted}")
+    told = "a schedule" if line.fire == "schedule" else f"'{verb}'"
+    refusals = () if line.fire == "schedule" else _REFUSALS.get(verb, ())
+    if line.refused is not None and "refused" in _WITH.get(verb, ()) and line.refused not in refusals:
+        wanted = f"write {' or '.join(refusals)}" if refusals else "take it away"
+        message = f"{told} is never refused as '{line.refused}'; {wanted}"
+        report.add(inner(place, "refused"), "bad-word", message)
 
 
 def _check_whole(test: Test, places: Node, report: Report) -> None:

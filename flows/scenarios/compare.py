@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -61,11 +62,13 @@ class _Shown:
 def _all(expect: Expect, world: World, shown: _Shown | None, moment: MomentOf) -> Iterator[Difference]:
     begun = [one for one in world.executions.values() if one.status not in NOT_BEGUN]
     if expect.executions is not None and expect.executions != len(begun):
-        yield _differs(("executions",), f"{expect.executions} executions", f"there are {len(begun)}")
+        counts = Counter(one.runnable.program.flow for one in begun)
+        of = f" ({', '.join(f'{count} of {flow}' for flow, count in counts.items())})" if len(counts) > 1 else ""
+        yield _differs(("executions",), f"{expect.executions} executions", f"there are {len(begun)}{of}")
     yield from _end(expect, shown)
     if expect.waiting is not None:
         yield from _waiting(expect.waiting, shown, moment)
-    yield from _actions(expect, world.commands, moment)
+    yield from _actions(expect, [_issued(one, world) for one in world.commands], moment)
     yield from _events(expect, [event for _, event in world.events if not event.internal], moment)
     for at, name in enumerate(expect.history_include or ()):
         names = _history(shown)
@@ -105,8 +108,7 @@ def _waiting(expect: ExpectedWait, shown: _Shown | None, moment: MomentOf) -> It
         yield _differs(("waiting", "until"), f"to wait until {expect.until}", f"it waits until {until}")
 
 
-def _actions(expect: Expect, commands: Sequence[Action], moment: MomentOf) -> Iterator[Difference]:
-    issued = [_Said(one.type, parse_timestamp_us(one.time), one.data) for one in commands]
+def _actions(expect: Expect, issued: Sequence[_Said], moment: MomentOf) -> Iterator[Difference]:
     if expect.actions is not None:
         yield from _in_order("actions", [_of_action(one) for one in expect.actions], issued, moment)
     for at, wanted in enumerate(map(_of_action, expect.actions_include or ())):
@@ -133,6 +135,7 @@ class _Wanted:
     at: str | None
     data: Mapping[str, Json]
     key: str = "action"  # under which its name stands
+    status: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +145,15 @@ class _Said:
     name: str
     at_us: int
     data: Json
+    status: str = ""
 
 
 def _of_action(expected: ExpectedAction) -> _Wanted:
-    return _Wanted(expected.action, expected.at, expected.with_)
+    return _Wanted(expected.action, expected.at, expected.with_, status=expected.status)
+
+
+def _issued(action: Action, world: World) -> _Said:
+    return _Said(action.type, parse_timestamp_us(action.time), action.data, world.fates.get(action.id, "pending"))
 
 
 def _in_order(key: str, wanted: Sequence[_Wanted], said: Sequence[_Said], moment: MomentOf) -> Iterator[Difference]:
@@ -169,6 +177,8 @@ def _misfit(wanted: _Wanted, said: _Said, moment: MomentOf) -> Difference | None
         return _differs((wanted.key,), wanted.name, f"it is {said.name} at {_time(said, moment)}")
     if wanted.at is not None and moment(wanted.at) != said.at_us:
         return _differs(("at",), f"{wanted.name} at {wanted.at}", f"it came at {_time(said, moment)}")
+    if wanted.status is not None and wanted.status != said.status:
+        return _differs(("status",), f"{wanted.name} to be {wanted.status}", f"it is {said.status}")
     return next(_data(("with",), wanted.data, said.data), None)
 
 

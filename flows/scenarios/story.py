@@ -34,6 +34,9 @@ from schemas.records import Decision, Json, OperatorCommand
 SOURCE: Final = "/test"
 SOMEBODY: Final = "somebody"
 NOT_OPEN: Final = "not_open"
+NOT_ALLOWED: Final = "not_allowed"
+NOT_POSSIBLE: Final = "not_possible"
+_WHAT: Final = {"decide": "the decision", "fire": "the start", "command": "the command"}
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -138,8 +141,6 @@ class Story:
         return self._by_hand(line, runnable, trigger) if what == "manual" else self._slot(line, runnable, trigger)
 
     def _by_hand(self, line: Moments, runnable: Runnable, trigger: Manual) -> Difference | None:
-        if trigger.roles and line.roles and not set(trigger.roles) & set(line.roles):
-            return Difference(("roles",), f"none of {', '.join(line.roles)} may start it; {', '.join(trigger.roles)} may")
         self._sent += 1
         order = OperatorCommand(
             command="start",
@@ -151,8 +152,10 @@ class Story:
             roles=list(line.roles) or list(trigger.roles),
             at=self.world.now_us,
         )
-        refused = self.world.take_order(order)
-        return Difference(("fire",), refused) if refused else None
+        why = self.world.take_order(order).replace("-", "_", 1)  # a dead letter's reason
+        if why == NOT_ALLOWED and line.refused is None:
+            return Difference(("roles",), f"none of {', '.join(line.roles)} may start it; {', '.join(trigger.roles)} may")
+        return _refusal("fire", line.refused, why)
 
     def _slot(self, line: Moments, runnable: Runnable, trigger: Schedule) -> Difference | None:
         """Let the last slot that has come run; `with` gives other inputs than the schedule does."""
@@ -190,8 +193,8 @@ class Story:
         if one.state is not None:
             self.world.take_decision(decision)
         refused = [change for change in one.transitions[before:] if change.kind == "refused"]
-        why = _why(refused[0].detail) if refused else NOT_OPEN if ballot is None else None
-        return _refusal(line.refused, why)
+        why = _why(refused[0].detail) if refused else NOT_OPEN if ballot is None else ""
+        return _refusal("decide", line.refused, why)
 
     def _asked(self, step: str) -> tuple[LocalExecution | None, Ballot | None]:
         """Find the execution that asks for a decision, or the last that did."""
@@ -214,15 +217,17 @@ class Story:
             tenant=self.tenant,
             execution=one.id.hex(),
             step=line.step or "",
-            outcome=line.outcome if line.outcome in ("done", "not_done") else "",
+            outcome=line.outcome or "",  # type: ignore[arg-type]
             by=line.by or "operator",
             roles=list(line.roles),
             at=self.world.now_us,
         )
         before = len(one.transitions)
+        taken = one.state is not None
         self.world.take_order(order)
         refused = [change for change in one.transitions[before:] if change.kind == "refused"]
-        return Difference(("command",), f"it is refused: {_why(refused[0].detail)}") if refused else None
+        why = f"{NOT_POSSIBLE}: {_why(refused[0].detail)}" if refused else "" if taken else f"{NOT_POSSIBLE}: it has ended"
+        return _refusal("command", line.refused, why)
 
     def _where(self) -> str:
         one = self._shown()
@@ -250,13 +255,15 @@ def moment_us(text: str, clock_us: int) -> int:
         return parse_timestamp_us(text)
 
 
-def _refusal(wanted: str | None, why: str | None) -> Difference | None:
+def _refusal(verb: str, wanted: str | None, why: str) -> Difference | None:
+    """Compare why something is refused, if it is, with what was expected."""
+    what = _WHAT[verb]
     if wanted is None:
-        return None if why is None else Difference(("decide",), f"the decision is refused: {why}")
-    if why is not None and why.partition(":")[0] == wanted:
+        return Difference((verb,), f"{what} is refused: {why}") if why else None
+    if why.partition(":")[0] == wanted:
         return None
-    told = "it is taken" if why is None else f"it is refused: {why}"
-    return Difference(("refused",), f"expected the decision to be refused as {wanted}; {told}")
+    told = f"it is refused: {why}" if why else "it is taken"
+    return Difference(("refused",), f"expected {what} to be refused as {wanted}; {told}")
 
 
 def _why(detail: Json) -> str:

@@ -46,6 +46,7 @@ class World(LocalRun):
         super().__init__(registry=stage_registry, policies=policies, now_us=now_us)
         self.outside = outside
         self.ended: dict[bytes, Ended] = {}
+        self.fates: dict[str, str] = {}  # what became of commands, by id; those without are pending
         self._due: dict[str, Due] = {}  # by the id of the command
         self._windows = StoryWindows(policies)
         self._said = 0  # events of executions that came in again
@@ -91,6 +92,7 @@ class World(LocalRun):
 
     def _answer(self, identity: str) -> None:
         result = self._due.pop(identity).result
+        self.fates.setdefault(identity, result.status)
         if result.awaited:
             self.take_result(result)
 

@@ -12,6 +12,8 @@ Sentence = Annotated[str, Field(min_length=1, max_length=300, json_schema_extra=
 Moment = Annotated[str, Field(json_schema_extra=LITERAL)]  # an offset from the clock, or a timestamp
 Word = Annotated[str, Field(json_schema_extra=LITERAL)]
 Table = Annotated[dict[str, Data], Field(json_schema_extra=DATA)]
+Fates = Literal["pending", "delivered", "failed", "unknown", "cancelled"]  # of a command
+Refusals = Literal["not_allowed", "decided_already", "bad_form", "not_open", "bad_inputs", "not_possible"]
 Statuses = Literal["running", "waiting", "closing", "completed", "failed", "cancelled", "none"]
 
 
@@ -28,7 +30,7 @@ class ExpectedAction(Words):
     action: Name
     at: Moment | None = None
     with_: Parameters = Field(alias="with", default_factory=dict, json_schema_extra=DATA)
-    status: Annotated[Word | None, Field(json_schema_extra=LITERAL)] = None
+    status: Annotated[Fates | None, Field(json_schema_extra=LITERAL)] = None
 
 
 class ExpectedEvent(Words):
@@ -66,11 +68,11 @@ class Moments(Words):
     fire: Annotated[Literal["manual", "schedule"] | None, Field(json_schema_extra=LITERAL)] = None
     zone: Word | None = None
     decide: Name | None = None
-    outcome: Annotated[Literal["approved", "rejected"] | None, Field(json_schema_extra=LITERAL)] = None
+    outcome: Annotated[Literal["approved", "rejected", "done", "not_done"] | None, Field(json_schema_extra=LITERAL)] = None
     by: Word | None = None
     roles: Annotated[Many[Name], Field(json_schema_extra=LITERAL)] = ()
     form: Annotated[dict[str, Data] | None, Field(json_schema_extra=DATA)] = None
-    refused: Annotated[Name | None, Field(json_schema_extra=LITERAL)] = None
+    refused: Annotated[Refusals | None, Field(json_schema_extra=LITERAL)] = None
     command: Annotated[Literal["cancel", "skip", "retry", "resume"] | None, Field(json_schema_extra=LITERAL)] = None
     step: Name | None = None
     policies: Annotated[dict[Name, Data] | None, Field(json_schema_extra=DATA)] = None

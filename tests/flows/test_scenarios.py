@@ -214,6 +214,47 @@ def test_a_flow_is_started_by_hand_by_its_schedule_and_by_a_call() -> None:
     )
 
 
+def test_a_start_by_hand_may_be_refused() -> None:
+    hand = HEAD.replace("flow: held", "flow: by_hand")
+    clerk = "  - {at: 0s, fire: manual, roles: [visitor], with: {order_id: O1}"
+    none = "  - {at: 1s, expect: {executions: 0}}\n"
+    passes(clerk + ", refused: not_allowed}\n  - {at: 0s, fire: manual, with: {}, refused: bad_inputs}\n" + none, hand)
+    fails(clerk + "}\n" + none, "none of visitor may start it; clerk may", hand)
+    taken = clerk.replace("visitor", "clerk") + ", refused: not_allowed}\n"
+    fails(taken + none, "expected the start to be refused as not_allowed; it is taken", hand)
+
+
+def test_a_command_may_be_refused() -> None:
+    over = PLACED + "  - {at: 3d, expect: {status: completed}}\n  - {at: 3d, command: cancel"
+    passes(over + ", refused: not_possible}\n")
+    fails(over + "}\n", "the command is refused: not_possible: it has ended")
+    waits = PLACED + "  - {at: 1h, command: retry, step: approval"
+    passes(waits + ", refused: not_possible}\n  - {at: 1h, expect: {status: waiting}}\n")
+    fails(waits + "}\n  - {at: 1h, expect: {status: waiting}}\n", "'approval' waits, and is not tried")
+
+
+def test_an_operator_says_what_became_of_a_command_that_nobody_knows() -> None:
+    head = HEAD.replace(
+        "{reserve_stock: {reservation: R1}}", "{reserve_stock: {reservation: R1}, charge_account: unknown_outcome}"
+    )
+    asked = PLACED + APPROVED + "  - {at: 2h, expect: {status: closing}}\n"
+    for outcome in ("done", "not_done"):
+        passes(
+            asked + f"  - {{at: 3h, command: resume, step: charge, outcome: {outcome}}}\n"
+            "  - {at: 3h, expect: {status: failed, error: unknown_outcome, history_include: [resumed]}}\n",
+            head,
+        )
+
+
+def test_what_became_of_an_action_is_compared() -> None:
+    head = HEAD.replace("reserve_stock: {reservation: R1}", "reserve_stock: out_of_stock")
+    actions = "expect: {actions: [{action: reserve_stock, status: %s}, {action: notify_owner, status: delivered}]}}\n"
+    passes(PLACED + APPROVED + "  - {at: 2h, " + actions % "failed", head)
+    fails(
+        PLACED + APPROVED + "  - {at: 2h, " + actions % "delivered", "expected reserve_stock to be delivered; it is failed", head
+    )
+
+
 def test_an_operator_cancels() -> None:
     passes(
         PLACED

@@ -21,9 +21,21 @@ WRONG: list[tuple[str, list[str]]] = [
     (
         'test: it works\nflow: f\nclock: "2011-03-01T09:00:00Z"\ntimeline:\n  - {at: 0s, fire: schedule, outcome: approved}\n  - {at: soon, decide: approval}\n',
         [
-            "5:30: error[unknown-key]: a line with 'fire' has no key 'outcome' (at, by, fire, roles, with, zone)",
+            "5:30: error[unknown-key]: a line with 'fire' has no key 'outcome' (at, by, fire, refused, roles, with, zone)",
             "6:5: error[missing-key]: a decision has no 'outcome' and needs one; write approved or rejected",
             "6:10: error[bad-duration]: 'soon' is not a duration; write whole numbers with units w d h m s ms, as in 1h30m; or a timestamp",
+        ],
+    ),
+    (
+        'test: it works\nflow: f\nclock: "2011-03-01T09:00:00Z"\ntimeline:\n  - {at: 0s, fire: schedule, refused: not_allowed}\n  - {at: 1h, decide: ok, outcome: done, refused: bad_inputs}\n  - {at: 1h, command: resume}\n  - {at: 1h, command: cancel, outcome: done, refused: not_open}\n  - {at: 1h, expect: {actions: [{action: a, status: done}]}}\n',
+        [
+            "5:39: error[bad-word]: a schedule is never refused as 'not_allowed'; take it away",
+            "6:35: error[bad-word]: 'done' is no outcome of 'decide'; write approved or rejected",
+            "6:50: error[bad-word]: 'decide' is never refused as 'bad_inputs'; write not_allowed or decided_already or bad_form or not_open",
+            "7:5: error[missing-key]: a resume has no 'outcome' and needs one; write done or not_done",
+            "8:40: error[bad-word]: 'done' is no outcome of 'cancel'; take it away",
+            "8:55: error[bad-word]: 'command' is never refused as 'not_open'; write not_possible",
+            "9:53: error[bad-word]: 'done' is no word for 'status'; write 'pending', 'delivered', 'failed', 'unknown' or 'cancelled'",
         ],
     ),
     (
