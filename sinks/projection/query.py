@@ -7,6 +7,7 @@ views (qualified names, table functions) is refused.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -32,6 +33,7 @@ ANSWER_BYTES: Final = 12 << 20
 BATCH_ROWS: Final = 2_048
 READING: Final = frozenset({"SELECT", "EXPLAIN"})
 TABLE_FUNCTIONS: Final = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
+_BARE_AT: Final = re.compile(r"""(?<![\w."'])at(?![\w"'])""", re.IGNORECASE)
 Cursor = duckdb.DuckDBPyConnection
 
 
@@ -201,6 +203,9 @@ def _their_errors(question: Question) -> Iterator[None]:
         raise InvalidInput(f"stopped after {question.timeout_s:g} s; narrow the query or raise the timeout") from error
     except duckdb.OutOfMemoryException as error:
         raise InvalidInput(f"the query needs more memory than queries may have: {error}") from error
+    except duckdb.ParserException as error:
+        hint = '\nat is a word of SQL: write "at" in quotes where the column is meant' if _BARE_AT.search(question.sql) else ""
+        raise InvalidInput(f"{error}{hint}") from error
     except duckdb.Error as error:
         raise InvalidInput(str(error)) from error
     except (pa.ArrowException, ValueError, OverflowError) as error:

@@ -350,6 +350,21 @@ def test_a_query_that_does_more_than_read_is_refused_in_words(two_tenants: Views
     assert two_tenants.rows("select count(*) from events") == [[10]]
 
 
+@pytest.mark.parametrize(
+    "sql", ["select at from history", "select kind from history order by at", "from history where At > now()"]
+)
+def test_a_column_that_is_a_word_of_sql_is_to_be_quoted(two_tenants: Views, sql: str) -> None:
+    with pytest.raises(InvalidInput, match='write "at" in quotes'):
+        two_tenants.ask(sql)
+    two_tenants.ask(sql.replace("at from", '"at" from').replace("by at", 'by "at"').replace("At >", '"at" >'))
+
+
+def test_a_bad_query_is_told_in_its_words_alone(two_tenants: Views) -> None:
+    with pytest.raises(InvalidInput, match="syntax error") as told:
+        two_tenants.ask("selekt 'at' as cat from history")
+    assert "quotes" not in str(told.value)
+
+
 def test_a_runaway_is_stopped_and_rows_are_limited(two_tenants: Views) -> None:
     with pytest.raises(InvalidInput, match=r"stopped after 0\.2 s"):
         two_tenants.ask("select count(*) from range(100000) a, range(100000) b where (a.range + b.range) % 7 = 3", timeout_s=0.2)
