@@ -139,8 +139,8 @@ def _kept(pair: _Pair, rest: Rest) -> Iterator[str]:
         step = pair.new.step(name) if name in pair.new.places else None
         if not isinstance(step, Act | Call) or not step.awaited:
             yield f"'{name}' is done, and the new version could not undo it"
-        elif isinstance(step, Call) and pair.place(one.step) != one.step:
-            yield f"the end of the call '{name}' is awaited at another place now"
+        else:
+            yield from _call(pair, one.step)
 
 
 def _places(pair: _Pair, state: State) -> Iterator[str]:
@@ -161,11 +161,21 @@ def _place(pair: _Pair, one: Parked) -> Iterator[str]:
         yield f"it waits at '{name}', which stands in another block now"
     elif isinstance(before, Wait) and isinstance(after, Wait) and _asks(before) != _asks(after):
         yield f"it waits at '{name}' for another event, or by another key"
-    elif isinstance(before, Call) and place != one.step:
-        yield f"the end of the call '{name}' is awaited at another place now"
+    else:
+        yield from _call(pair, one.step)
     twice = sorted(set(_again(pair, name)))
     if twice:
         yield f"it has done {', '.join(twice)} already, and would do that a second time"
+
+
+def _call(pair: _Pair, at: int) -> Iterator[str]:
+    """The end of a call comes to the place that asked for it, from an execution whose id its flow is part of."""
+    before, name = pair.old.program.steps[at], pair.name(at)
+    after, place = pair.new.step(name), pair.new.places[name]
+    if isinstance(before, Call) and place != at:
+        yield f"the end of the call '{name}' is awaited at another place now"
+    elif isinstance(before, Call) and isinstance(after, Call) and after.flow != before.flow:
+        yield f"'{name}' has called '{before.flow}', and calls '{after.flow}' now"
 
 
 def _asks(wait: Wait) -> tuple[object, ...]:

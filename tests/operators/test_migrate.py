@@ -75,6 +75,38 @@ def test_an_execution_moves_if_it_can_go_on_from_where_it_waits(old: str, new: s
     assert told(FLOW, FLOW.replace(old, new)) == ("strands" if why else "migrates", why)
 
 
+CALLED = """flow: child
+trigger: {manual: {roles: [desk]}}
+steps: [{delay: 1h}]
+---
+"""
+CALLING = (
+    CALLED
+    + CALLED.replace("child", "other")
+    + """flow: f
+trigger: {event: deal.closed}
+steps: [{call: child, as: helped, timeout: 3h}]
+"""
+)
+
+
+def test_who_waits_for_the_end_of_a_flow_goes_on_waiting_for_that_one() -> None:
+    """A call is withdrawn, and its end found, by the name of its flow."""
+
+    def caller(text: str) -> Runnable:
+        found = check_sources([Source("f.yaml", EVENT + text)])
+        assert found.ok, found.problems
+        return make_runnable(next(one.program for one in found.flows if one.name == "f"))
+
+    before = caller(CALLING)
+    for new, why in (
+        ("child, as: helped, timeout: 5h", ()),
+        ("other, as: helped, timeout: 3h", ("'helped' has called 'child', and calls 'other' now",)),
+    ):
+        after = caller(CALLING.replace("child, as: helped, timeout: 3h", new))
+        assert Migration(before.program, after.program).verdict(begun(before)).why == why
+
+
 def test_what_was_done_before_the_wait_is_not_done_again() -> None:
     lines = FLOW.splitlines(keepends=True)
     swapped = "".join([*lines[:3], lines[4], lines[3], *lines[5:]])
