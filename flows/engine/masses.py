@@ -73,7 +73,7 @@ class Meetings:
         seen = self.seen({arrived.events[at] for _, arrived, at in rows})
         for here in rows:
             _, arrived, at = here
-            keys = set() if arrived.events[at] in seen else known.symmetric_difference(known | {*arrived.keys[at]})
+            keys = set() if arrived.events[at] in seen else set(arrived.keys[at]) - known
             more = self.store.waiting(keys, MEET_MAX + 1) if keys else []
             if len(found) + len(more) > MEET_MAX:
                 return found, here
