@@ -41,7 +41,8 @@ def run_many(first: int, seeds: int | None, cpu_s: float | None, jobs: int | Non
     total = Outcome()
     numbers = count(first) if seeds is None else iter(range(first, first + seeds))
     context = multiprocessing.get_context("spawn")  # threads of our libraries do not survive a fork
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=gc.freeze) as pool:  # collecting what was loaded takes long
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # there is a worker a core already
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_ready) as pool:
         running: set[Future[Outcome]] = set()
         while True:
             enough = bool(total.failures) or (cpu_s is not None and total.cpu_s >= cpu_s)
@@ -52,6 +53,11 @@ def run_many(first: int, seeds: int | None, cpu_s: float | None, jobs: int | Non
             done, running = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 total.add(future.result())
+
+
+def _ready() -> None:
+    """Take what this module has loaded out of all later collections, which take long; the module is loaded to find this."""
+    gc.freeze()
 
 
 def run_chunk(seeds: list[int]) -> Outcome:
