@@ -30,6 +30,14 @@ class InputsRead(NamedTuple):
     dead: list[DeadLetter]
 
 
+class Place(NamedTuple):
+    """Where the records of a chunk stand: before which event row, at which clock, with deadlines past up to which time."""
+
+    row: int
+    now_us: int
+    past_us: int
+
+
 class _Outcome(msgspec.Struct):
     """What the engine needs to know of every result: whether it is the first, and whether somebody waits for it."""
 
@@ -51,15 +59,15 @@ _decisions: Final = msgspec.json.Decoder(Decision)
 _orders: Final = msgspec.json.Decoder(OperatorCommand)
 
 
-def read_inputs(chunks: Sequence[Chunk], clock: Callable[[int], int]) -> InputsRead:
-    """Read what a turn holds for executions; `clock` gives the time before an event row."""
+def read_inputs(chunks: Sequence[Chunk], clock: Callable[[int], int], pasts: Sequence[int]) -> InputsRead:
+    """Read what a turn holds for executions; `clock` gives the time before an event row, `pasts` what is past before a chunk."""
     read = InputsRead([], 0, [])
     outcomes = row = 0
-    for chunk in chunks:
+    for chunk, past_us in zip(chunks, pasts, strict=True):
         if is_events(chunk.topic):
             row += len(chunk.records)
         elif chunk.topic in INPUT_TOPICS:
-            outcomes += _read_chunk(read, chunk, row, clock(row))
+            outcomes += _read_chunk(read, chunk, Place(row, clock(row), past_us))
     return read._replace(outcomes=outcomes)
 
 
@@ -71,8 +79,9 @@ def named_by(one: Input) -> bytes | None:
         return None
 
 
-def _read_chunk(read: InputsRead, chunk: Chunk, row: int, now_us: int) -> int:
+def _read_chunk(read: InputsRead, chunk: Chunk, place: Place) -> int:
     outcomes = 0
+    row, now_us, past_us = place
     for index, data in enumerate(chunk.records):
         position = (chunk.source, chunk.topic, chunk.partition, chunk.base + index)
         try:
@@ -80,7 +89,7 @@ def _read_chunk(read: InputsRead, chunk: Chunk, row: int, now_us: int) -> int:
                 if isinstance(record, _Outcome):
                     outcomes += record.first
                 else:
-                    read.inputs.append(Input(row, now_us, record, position))
+                    read.inputs.append(Input(row, now_us, record, position, past_us))
         except UNREADABLE as error:
             read.dead.append(letters.bad_input(chunk, index, str(error), now_us))
     return outcomes

@@ -30,19 +30,24 @@ class Progress:
 
 
 def bounds(chunks: Sequence[Chunk], past_us: int) -> list[tuple[int, int]]:
-    """Give (row, time) from which rows on deadlines up to which time may pass, both rising.
+    """Give (row, time) from which rows on deadlines up to which time may pass, both rising."""
+    row, found = 0, []
+    for chunk, before_us in zip(chunks, pasts(chunks, past_us), strict=True):
+        found.append((row, before_us))
+        row += len(chunk.records) if is_events(chunk.topic) else 0
+    return _rising(found)
+
+
+def pasts(chunks: Sequence[Chunk], past_us: int) -> list[int]:
+    """Give for each chunk up to which time deadlines may pass before it.
 
     Before a chunk everything of its input that was appended earlier has been read; so of the others that come behind it.
     """
-    found: list[tuple[int, int]] = []
-    row_behind = sum(len(chunk.records) for chunk in chunks if is_events(chunk.topic))
-    least: dict[str, int] = {}
+    found = []
     for chunk in reversed(chunks):
-        if is_events(chunk.topic):
-            row_behind -= len(chunk.records)
-        least[chunk.source] = min(chunk.appended_us - 1, least.get(chunk.source, past_us))
-        found.append((row_behind, min(past_us, *least.values())))
-    return _rising(reversed(found))
+        past_us = min(past_us, chunk.appended_us - 1)
+        found.append(past_us)
+    return found[::-1]
 
 
 def _rising(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

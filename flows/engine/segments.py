@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from flows.engine import letters
 from flows.engine.inputs import UNREADABLE, outcomes_aside, read_inputs
+from flows.engine.progress import pasts
 from flows.engine.work import DecodedWork, Segment, Taken
+from operators.turn.times import END_OF_TIME
 from schemas.decode import Decoded, DecodeRules, decode
 from schemas.errors import BadRecord, InvalidInput
 from schemas.ports import Chunk
@@ -51,7 +53,9 @@ def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings) -> D
         clocks.append(clock)
         now_us = int(clock[-1]) if len(clock) else now_us
     clock = np.concatenate(clocks) if clocks else np.empty(0, np.int64)
-    read = read_inputs(taken.chunks, lambda row: int(clock[row - 1]) if row else taken.now_us)
+    wall = settings.clock == "wall"
+    before = pasts(taken.chunks, taken.past_us) if wall else [END_OF_TIME] * len(taken.chunks)
+    read = read_inputs(taken.chunks, lambda row: int(clock[row - 1]) if row else taken.now_us, before)
     outcomes = read.outcomes + outcomes_aside(taken.poison)
     return DecodedWork(taken, segments, clock, [*dead, *read.dead], outcomes, now_us, read.inputs)
 

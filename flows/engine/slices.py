@@ -101,13 +101,55 @@ def _is_early(candidate: Candidate, end: int, row_us: int) -> bool:
 
 
 def _cut_wall(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> tuple[Part, Part]:
-    """Fire delays first, then what deadlines pass before the first row; those among the rows go with them, the rest next turn."""
-    nothing = replace(rest, end=rest.start, candidates=(), inputs=(), last=False)
-    if len(due) == DUE_MAX:
-        return replace(nothing, due=due, times=replace(_until_last(rest.times, due, ()), past_us=-1, bounds=())), rest
-    before_us = rest.times.bounds[0][1] if rest.times.bounds else rest.times.past_us
+    """Fire what comes before the first row, in order of time, as far as a full list goes; then what passes among the rows."""
+    before_us = _past_first(rest)
     early = [timer for timer in passing if timer.due_us <= before_us]
-    if len(early) == DUE_MAX:
-        times = replace(_until_last(rest.times, (), early), past_us=before_us, bounds=())
-        return replace(nothing, due=due, passing=early, times=times), rest
-    return replace(rest, due=due, passing=passing), rest
+    if len(due) < DUE_MAX and len(early) < DUE_MAX:
+        return _cut_rows(rest, due, passing)
+    deadlines_first = len(early) == DUE_MAX and (len(due) < DUE_MAX or early[-1].due_us < due[-1].due_us)
+    last_us = (early if deadlines_first else due)[-1].due_us
+    until_us = last_us if deadlines_first else last_us - 1  # of two at one time the delay comes first
+    times = replace(
+        rest.times,
+        past_us=min(before_us, until_us),
+        bounds=(),
+        last_delay=None if deadlines_first else due[-1],
+        last_deadline=early[-1] if deadlines_first else None,
+    )
+    fires = replace(
+        rest,
+        times=times,
+        end=rest.start,
+        candidates=(),
+        inputs=(),
+        due=[timer for timer in due if timer.due_us <= last_us],
+        passing=[timer for timer in early if timer.due_us <= until_us],
+        last=False,
+    )
+    return fires, rest
+
+
+def _cut_rows(rest: Part, due: Sequence[Timer], passing: Sequence[Timer]) -> tuple[Part, Part]:
+    """Split before the row before which the last of a full list of deadlines passes."""
+    last = passing[-1]
+    end = rest.times.row_of(last.due_us, deadline=True)
+    early = [one for one in rest.inputs if one.row < end or (one.row == end and one.past_us < last.due_us)]
+    first = replace(
+        rest,
+        times=replace(rest.times, past_us=last.due_us, last_deadline=last),
+        end=end,
+        candidates=[one for one in rest.candidates if one.row < end],
+        inputs=early,
+        due=due,
+        passing=passing,
+        last=False,
+    )
+    left = [one for one in rest.candidates if one.row >= end]
+    return first, replace(rest, start=end, candidates=left, inputs=rest.inputs[len(early) :])
+
+
+def _past_first(rest: Part) -> int:
+    """Give up to which time deadlines pass before all that is left."""
+    bounds = rest.times.bounds
+    past_us = rest.times.before(rest.start, rest.times.now_us).past_us if bounds and rest.start < BEHIND else rest.times.past_us
+    return min(past_us, rest.inputs[0].past_us) if rest.inputs else past_us

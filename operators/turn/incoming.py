@@ -14,6 +14,7 @@ import msgspec
 from operators.advance.advance import Runnable
 from operators.execution.execution import Cause
 from operators.execution.wait_shapes import Way
+from operators.turn.times import END_OF_TIME
 from schemas.effects import MetEvent
 from schemas.ids import execution_id, twin_id
 from schemas.records import Decision, OperatorCommand, Result
@@ -76,6 +77,7 @@ class Input(msgspec.Struct, frozen=True):
     now_us: int
     record: Result | Decision | OperatorCommand | Retraction
     position: tuple[str, str, int, int]  # source, topic, partition, position
+    past_us: int = END_OF_TIME  # under the wall clock: deadlines pass before it up to here, if its row says no less
 
 
 class Arrivals:

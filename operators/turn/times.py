@@ -27,6 +27,10 @@ class Until(NamedTuple):
     due_us: int
     past_us: int
 
+    def no_later(self, past_us: int) -> Until:
+        """Let deadlines pass only up to a time."""
+        return self if self.past_us <= past_us else Until(self.due_us, past_us)
+
 
 @dataclass(frozen=True, slots=True)
 class Times:
@@ -52,8 +56,9 @@ class Times:
         return Until(self.now_us, self.bounds[at][1] if at >= 0 else -1)
 
     def at_end(self) -> Until:
-        """Tell what is over behind the last row."""
-        return Until(self.now_us, self.past_us)
+        """Tell what is over behind the last row; of a part that ends with a deadline, no delay that comes behind it."""
+        last = self.last_deadline
+        return Until(self.now_us if last is None else min(self.now_us, last.due_us), self.past_us)
 
     def has(self, timer: Timer, *, deadline: bool) -> bool:
         """Tell whether a delay or a deadline that is due belongs here: others that the store holds may come before it."""

@@ -101,10 +101,8 @@ def _go_on(pending: Pending, row: int, until: Until, behind_us: int = 0) -> None
         if pending.agenda and (pending.agenda[0][0] <= row or _is_told(pending.agenda[0], row, behind_us)):
             entry = pending.agenda[0]
             at, phase, what = entry[0], entry[1], entry[6]
-            if pending.due or pending.passing:
-                now_us = what.now_us if phase == BEFORE else what[1].nows[what[2]]
-                if _fire_first(pending, pending.batch.times.before(at, now_us)):
-                    continue
+            if (pending.due or pending.passing) and _fire_first(pending, _before(pending, at, phase, what)):
+                continue
             heappop(pending.agenda)
             pending.reach = pending.floor = at if phase == BEFORE else at + 1
             if phase == BEFORE:
@@ -113,6 +111,13 @@ def _go_on(pending: Pending, row: int, until: Until, behind_us: int = 0) -> None
                 meet_wait(pending, at, what)
         elif not _fire_first(pending, until):
             return
+
+
+def _before(pending: Pending, row: int, phase: int, what: Any) -> Until:
+    """Tell what is over before something noted; of the records that come before one row each has its own time."""
+    if phase == BEFORE:
+        return pending.batch.times.before(row, what.now_us).no_later(what.past_us)
+    return pending.batch.times.before(row, what[1].nows[what[2]])
 
 
 def _is_near(agenda: Sequence[tuple[Any, ...]], candidate: Candidate) -> bool:

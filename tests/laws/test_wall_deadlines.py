@@ -1,0 +1,135 @@
+"""Laws of deadlines under the wall clock: what was appended by then wins, what was appended behind loses, however it is cut."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from flows.engine.engine import EngineSettings
+from flows.language.definitions import control_records, load_definitions
+from schemas.avro.schema import avro_schema
+from schemas.records import Decision, encode
+from schemas.topics import CONTROL, DECISIONS
+from tests.laws.recorded import PARTITIONS, TENANT, Recorded, recorded
+from tests.simulation.business import stamp
+
+MINUTE_US: Final = 60_000_000
+FLOWS: Final = """
+event: order.placed
+topic: shop.events
+fields: {order: {id: string}}
+---
+event: order.paid
+topic: shop.events
+fields: {order: {id: string}}
+---
+flow: asked
+trigger: {event: order.placed}
+steps: [{approve: "{{ order.id }}?", as: ask, by: {role: boss}, timeout: 10m, on_timeout: rejected}]
+---
+flow: paid_soon
+trigger:
+  sequence: {key: order.id, within: 20m, events: [{event: order.placed, as: first}, {event: order.paid, as: second}]}
+steps: [{action: note, with: {order: "{{ first.order.id }}"}}]
+---
+flow: raced
+trigger: {event: order.placed}
+steps:
+  - parallel:
+      soon: [{wait: order.paid, as: met, correlate: met.order.id == order.id, timeout: 30m, on_timeout: continue}]
+      later: [{delay: 40m}]
+      also: [{wait: order.paid, as: again, correlate: again.order.id == order.id, timeout: 50m, on_timeout: continue}]
+    join: all
+    as: arms
+"""
+
+
+def deployed(one: Recorded, path: Path, *flows: str) -> Recorded:
+    documents = FLOWS.strip().split("---\n")
+    kept = [text for text in documents if not text.startswith("flow:") or text.split()[1] in flows]
+    (path / "flows.yaml").write_text("---\n".join(kept))
+    found = load_definitions([path / "flows.yaml"])
+    assert found.ok, found.problems
+    numbers = iter(range(1, 10))
+    one.send(CONTROL, *(encode(record) for record in control_records(found, lambda _: next(numbers), avro_schema)))
+    while one.step():
+        pass
+    return one
+
+
+def event(one: Recorded, kind: str, order: str, ago_us: int = 0) -> None:
+    said = {"specversion": "1.0", "source": "/shop", "type": kind, "tenant": TENANT, "id": f"{kind} {order}"}
+    said["time"] = stamp(one._clock.at_us - ago_us)
+    one.send("shop.events", json.dumps(said | {"data": {"order": {"id": order}}}).encode())
+
+
+def at_rest(one: Recorded) -> list[list[str]]:
+    """Work off what is there; give what each execution did, in the order of their starts."""
+    while one.step():
+        one.answer()
+    one.answer()
+    return [[f"{step}.{kind}" for _, kind, step, *_ in did] for did in one.histories.values()]
+
+
+def decision(execution: str) -> bytes:
+    return encode(Decision(tenant=TENANT, execution=execution, step="ask", outcome="approved", by="ann", roles=["boss"], at=0))
+
+
+class Nobody:
+    """A desk that says nothing of itself."""
+
+    def answers(self, action: dict[str, Any]) -> None:
+        """Answer no command."""
+
+    def decides(self, history: dict[str, Any]) -> tuple[()]:
+        """Decide nothing."""
+        return ()
+
+    unsticks = forks = decides
+
+
+@pytest.mark.parametrize("turn_rows", [1, 8192])
+def test_a_decision_in_time_counts_though_more_came_behind_the_deadline(tmp_path: Path, turn_rows: int) -> None:
+    with recorded(EngineSettings("wall", turn_rows, partitions=PARTITIONS), 0, 20_000) as one:
+        one.desk = Nobody()  # type: ignore[assignment]
+        deployed(one, tmp_path, "asked")
+        event(one, "order.placed", "o1")
+        at_rest(one)
+        (asked,) = one.histories
+        one._clock.at_us += 5 * MINUTE_US
+        one.send(DECISIONS, decision(asked))
+        one._clock.at_us += 10 * MINUTE_US
+        one.send(DECISIONS, decision("00" * 16))  # in one turn with it, and appended behind the deadline
+        one._clock.at_us += 120 * MINUTE_US
+        (did,) = at_rest(one)
+        assert "ask.decided" in did
+        assert "ask.timed_out" not in did
+
+
+@pytest.mark.parametrize("turn_rows", [1, 8192])
+def test_a_sequence_that_is_over_when_it_begins_is_over_for_the_next_row(tmp_path: Path, turn_rows: int) -> None:
+    with recorded(EngineSettings("wall", turn_rows, partitions=PARTITIONS), 0, 20_000) as one:
+        deployed(one, tmp_path, "paid_soon")
+        event(one, "order.placed", "o1", 60 * MINUTE_US)
+        one._clock.at_us += MINUTE_US
+        event(one, "order.paid", "o1", 51 * MINUTE_US)  # ten minutes later, but a minute behind what was over by then
+        assert at_rest(one) == []
+
+
+@pytest.mark.parametrize("due_most", [1, 2, 3, 20_000])
+def test_delays_and_deadlines_that_are_long_over_go_by_their_times(tmp_path: Path, due_most: int) -> None:
+    with recorded(EngineSettings("wall", partitions=PARTITIONS), 0, due_most) as one:
+        deployed(one, tmp_path, "raced")
+        event(one, "order.placed", "o1")
+        event(one, "order.placed", "o2")
+        at_rest(one)
+        one._clock.at_us += 45 * MINUTE_US
+        event(one, "order.paid", "o1")
+        event(one, "order.paid", "o2")
+        one._clock.at_us += 120 * MINUTE_US
+        for did in at_rest(one):
+            ends = [word for word in did if word.endswith(("timed_out", "met")) or word == "delay_1.completed"]
+            assert ends == ["met.timed_out", "delay_1.completed", "again.met"]
