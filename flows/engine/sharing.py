@@ -79,14 +79,18 @@ class Sharing:
 
 
 def share_turn(work: DecodedWork, share: FairShare) -> DecodedWork:
-    """Hold rows back; those that have waited already go on."""
+    """Hold rows back; those that have waited already go on. No deadline passes what waits from now on."""
     rows = sum(segment.decoded.rows for segment in work.segments)
     if rows <= share.turn_starts and not share.waiting:
         share.remember(_first_tenants(work))
         return work
     chunks = [chunk for chunk in work.taken.chunks if is_events(chunk.topic)]
     late = share.keep(chunks, _rows(work, rows), work.taken.held)
-    return replace(work, segments=_without(work.segments, late)) if late else work
+    oldest_us = share.oldest_us()
+    if not late or oldest_us is None:
+        return work
+    taken = replace(work.taken, past_us=min(work.taken.past_us, oldest_us - 1))
+    return replace(work, taken=taken, segments=_without(work.segments, late))
 
 
 def _reread(share: FairShare, places: Mapping[HeldBack, int], known: Known, reader: LogReader) -> None:

@@ -24,7 +24,7 @@ from schemas.avro.schema import avro_schema
 from schemas.ports import Append
 from schemas.records import encode
 from schemas.topics import CONTROL, partition_of
-from tests.simulation.business import START_US, stamp
+from tests.simulation.business import MINUTE_US, START_US, stamp
 from tests.simulation.files import read_home
 from tests.simulation.machine import ENGINE_FILE, ROLES, Disk, Machine, Options
 from tests.simulation.outside import Receivers
@@ -128,5 +128,50 @@ def test_a_quiet_tenant_does_not_wait_behind_a_burst(tmp_path: Path) -> None:
         assert any(action["tenant"] == "b" for action in read_home(tmp_path).actions)
         assert sum(action["tenant"] == "a" for action in read_home(tmp_path).actions) <= 3
         assert not machine.engine.idle()
+    finally:
+        machine.close()
+
+
+PATIENT: Final = """
+event: job.made
+fields: {job: {id: string}}
+---
+event: job.done
+fields: {job: {id: string}}
+---
+flow: patient
+trigger: {event: job.made}
+steps:
+  - wait: job.done
+    as: done
+    correlate: done.job.id == job.id
+    timeout: 10m
+    on_timeout: [{action: nag, with: {id: "{{ job.id }}"}}]
+"""
+
+
+def test_no_deadline_passes_what_is_held_back_in_its_own_turn(tmp_path: Path) -> None:
+    options = Options("wall", 8192, 8, 4096, partitions=PARTITIONS)
+    machine = Machine(tmp_path, Disk("patient", 1, Counter()), Random(1), options, Receivers(Random(1), calm=True), Counter())
+    machine.wall_us = START_US
+    numbers = iter((1, 2))
+    found = check_sources([Source("patient.yaml", PATIENT)])
+    deployed = [encode(one) for one in control_records(found, lambda one: next(numbers), avro_schema)]
+    try:
+        assert machine.append([Append(CONTROL, 0, deployed)])
+        assert machine.append(batch("a", 0))
+        machine.run_engine()
+        machine.wall_us += 5 * MINUTE_US
+        done = batch("a", 0)[0].records[0].replace(b"job.made", b"job.done").replace(b'"e0"', b'"d0"')
+        assert machine.append([*batch("a" * 40 + "b", 1), Append("job.events", partition_of("a", PARTITIONS), [done])])
+        machine.wall_us += 120 * MINUTE_US
+        machine.start("engine")
+        machine.start("dispatcher")
+        assert machine.engine is not None
+        machine.engine.step()
+        assert not machine.engine.idle(), "all was taken at once"
+        for _ in range(100):
+            machine.run_engine()
+        assert "j0" not in {action["data"]["id"] for action in read_home(tmp_path).actions}
     finally:
         machine.close()
