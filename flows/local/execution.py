@@ -43,8 +43,8 @@ class LocalExecution:
             transitions=self.transitions,
         )
 
-    def take(self, advanced: Advanced, now_us: int) -> None:
-        """Take in what an input did to this execution itself."""
+    def take(self, advanced: Advanced, now_us: int, *, outcomes_come: bool) -> None:
+        """Take in what an input did to this execution itself. `outcomes_come`: no command's outcome is waited for in vain."""
         self.state, self.status = advanced.state, advanced.status
         self.transitions.extend(advanced.transitions)
         if advanced.begun is not None:
@@ -52,7 +52,7 @@ class LocalExecution:
         for parked in advanced.timers_gone:
             self.timers.pop((parked.due_us, parked.kind not in TIMERS, parked.token), None)
         for parked in advanced.timers_set:
-            if parked.kind != "result":  # its outcome always comes
+            if parked.kind != "result" or not outcomes_come:
                 self.timers[parked.due_us, parked.kind not in TIMERS, parked.token] = None
         for _, token in advanced.waits_gone:
             self.waits.pop(token, None)

@@ -1,7 +1,8 @@
 """The reference runner: what a flow means, in one loop over rows. Slow, small, and read first.
 
-Reads: what comes in, one by one, in order, under the event clock: events, outcomes of commands, people's decisions, operators'
-words. Emits: histories, one an execution, and what executions say. State: executions in memory, each with its timers and waits.
+Reads: what comes in, one by one, in order, under the event clock or a wall clock that its driver moves: events, outcomes of
+commands, people's decisions, operators' words. Emits: histories, one an execution, and what executions say. State: executions in
+memory, each with its timers and waits.
 The engine must give the same transitions (tests/laws); it shares with this file only the decoding of one record, the row
 evaluator of expressions, and the execution core.
 """
@@ -10,9 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from flows.local.events import LocalEvent, local_event
+from flows.local.execution import LocalExecution
 from flows.local.world import END_OF_TIME, LocalWorld
 from operators.advance.advance import Advanced, Moment, Runnable, answer, command, decide, watch
 from operators.advance.forked import fork_start
@@ -36,6 +39,8 @@ from schemas.program import Absence, After, EventTrigger, Manual, Program, Windo
 from schemas.program import Sequence as Chain
 from schemas.records import Decision, History, OperatorCommand, Result
 from schemas.registry import Registry
+
+Due = tuple[tuple[int, bool, int, int], LocalExecution]  # (when, whether a deadline, place of the execution, token), whose
 
 
 @dataclass(slots=True)
@@ -64,7 +69,7 @@ class LocalRun(LocalWorld):
 
     def take_event(self, topic: str, data: bytes) -> None:
         """Take one record of an event topic."""
-        rules = DecodeRules(self.now_us, "events")
+        rules = DecodeRules(self.now_us, self.clock)
         decoded = decode([Chunk("local", topic, 0, self._place, self.now_us, [data])], self.registry, rules)
         self.bad.extend((self._place, one.reason, one.detail) for one in decoded.bad)
         self._place += 1
@@ -93,28 +98,29 @@ class LocalRun(LocalWorld):
 
     def let_time_pass(self, delays_us: int = END_OF_TIME, deadlines_us: int = END_OF_TIME) -> None:
         """Let delays end that are due by a time, and deadlines pass: in order of time, then of start, then of token."""
-        while True:
-            due = [
-                (timer[0], timer[1], place, timer[2], one)
-                for place, one in enumerate(self.executions.values())
-                for timer in one.timers
-                if timer[0] <= (deadlines_us if timer[1] else delays_us)
-            ]
-            if not due:
-                return
-            due_us, is_deadline, _, token, one = min(due, key=lambda item: item[:4])
-            self.now_us = max(self.now_us, due_us)
-            del one.timers[due_us, is_deadline, token]
-            self._fire(one, (due_us, is_deadline, token))
-            self._settle()
+        while (due := self._first_due(delays_us, deadlines_us)) is not None:
+            self._let_pass(*due)
+
+    def _first_due(self, delays_us: int, deadlines_us: int) -> Due | None:
+        due = [
+            ((timer[0], timer[1], place, timer[2]), one)
+            for place, one in enumerate(self.executions.values())
+            for timer in one.timers
+            if timer[0] <= (deadlines_us if timer[1] else delays_us)
+        ]
+        return min(due, key=itemgetter(0), default=None)
+
+    def _let_pass(self, at: tuple[int, bool, int, int], one: LocalExecution) -> None:
+        due_us, is_deadline, _, token = at
+        self.now_us = max(self.now_us, due_us)
+        del one.timers[due_us, is_deadline, token]
+        self._fire(one, (due_us, is_deadline, token))
+        self._settle()
 
     # --- one event
 
     def _take(self, frame: EventFrame) -> None:
-        time_us: int = frame.frame["time"][0]
-        clock_us = max(self.now_us, time_us)
-        self.let_time_pass(clock_us, clock_us - 1)  # what comes at the very time of a deadline still counts
-        self.now_us = clock_us
+        clock_us = self._clock_at(frame.frame["time"][0])
         event = local_event(frame, self._shapes, clock_us)
         if event.key in self._seen:
             return
@@ -145,6 +151,14 @@ class LocalRun(LocalWorld):
         sequences = {one.flow: one.first for one in reversed(found) if one.first}
         yield from sequences.values()
         yield from (one.execution.hex() for one in found if not one.first)
+
+    def _clock_at(self, time_us: int) -> int:
+        """Give the clock at an event: the event clock goes on to its time, the wall clock whoever drives this run has moved."""
+        if self.clock == "events":
+            clock_us = max(self.now_us, time_us)
+            self.let_time_pass(clock_us, clock_us - 1)  # what comes at the very time of a deadline still counts
+            self.now_us = clock_us
+        return self.now_us
 
     def _fitting(self, runnable: Runnable, tenant: str, frame: EventFrame) -> int | None:
         """Give the first trigger that fits; a flow for all tenants yields to one of the same name for this tenant."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from flows.local.events import LocalEvent
 from flows.local.execution import LocalExecution
@@ -41,6 +41,7 @@ class LocalWorld:
     """Executions in the order of their start, commands and events in the order in which they were said."""
 
     registry: Registry
+    clock: Literal["wall", "events"] = "events"
     flows: list[Runnable] = field(default_factory=list)  # in force, by name
     versions: dict[str, Runnable] = field(default_factory=dict)  # all that may be called
     policies: Policies = field(default_factory=Policies)
@@ -93,16 +94,17 @@ class LocalWorld:
             self._tell_parent(one.parent, True, Ended("failed", None, "limit_exceeded", message))
 
     def _fire(self, one: LocalExecution, timer: tuple[int, bool, int]) -> None:
-        """Let the time of a token come."""
+        """Let the time of a token come: under the event clock at its own time, under the wall clock now."""
         due_us, is_deadline, token = timer
+        at_us = due_us if self.clock == "events" else self.now_us
         place = place_of(one.state)
         if place is not None and not is_deadline:
-            self._limits.ask_again(one, place, due_us)
+            self._limits.ask_again(one, place, at_us)
         else:
-            advanced = fire(self._moment(one, due_us), token)
+            advanced = fire(self._moment(one, at_us), token)
             if advanced is not None and advanced.status == "discarded":
                 self._note_verdict(one, begins=False)
-            self._book(one, advanced, due_us)
+            self._book(one, advanced, at_us)
 
     def _note_verdict(self, one: LocalExecution, *, begins: bool) -> None:
         verdict = verdict_of(one.runnable, one.state, begins=begins)
@@ -138,7 +140,7 @@ class LocalWorld:
         if advanced.begun is not None:
             self._note_verdict(one, begins=True)
         before = place_of(one.state)
-        one.take(advanced, now_us)
+        one.take(advanced, now_us, outcomes_come=self.clock == "events")
         self.commands.extend(said.action() for said in advanced.commands if said.body.hops <= HOPS_MAX)
         self.events.extend((one.tenant, event) for event in advanced.events if event.hops <= HOPS_MAX)
         self.cancels.extend(unwanted.action for unwanted in advanced.cancels if not unwanted.hurry)

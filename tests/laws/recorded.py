@@ -300,19 +300,24 @@ def replayed(order: list[Said | Tick]) -> LocalRun:
         assert isinstance(data, bytes)
         if topic in (RESULTS, DECISIONS, COMMANDS):
             run.let_time_pass(run.now_us, run.now_us - 1)  # what was over when the event before it set it going
-        if topic == CONTROL:
-            _apply(run, json.loads(data))
-        elif topic == RESULTS:
-            result = decode(Result, data)
-            if result.awaited:
-                run.take_result(result)
-        elif topic == DECISIONS:
-            run.take_decision(decode(Decision, data))
-        elif topic == COMMANDS:
-            run.take_order(decode(OperatorCommand, data))
-        else:
-            run.take_event(topic, data)
+        give(run, topic, data)
     return run
+
+
+def give(run: LocalRun, topic: str, data: bytes) -> None:
+    """Give the reference runner one record."""
+    if topic == CONTROL:
+        _apply(run, json.loads(data))
+    elif topic == RESULTS:
+        result = decode(Result, data)
+        if result.awaited:
+            run.take_result(result)
+    elif topic == DECISIONS:
+        run.take_decision(decode(Decision, data))
+    elif topic == COMMANDS:
+        run.take_order(decode(OperatorCommand, data))
+    else:
+        run.take_event(topic, data)
 
 
 def _apply(run: LocalRun, control: dict[str, Any]) -> None:
