@@ -1,6 +1,8 @@
 """The order in which an engine took in what it took in, as far as it is durable: transaction by transaction.
 
 A transaction whose end was an error is in doubt; the number of turns that the file knows at the next start decides.
+Under the wall clock each record carries the time up to which deadlines may have passed before it: that of the oldest record of
+any input that comes behind, told here from the order alone.
 """
 
 from __future__ import annotations
@@ -19,11 +21,21 @@ OWN: Final = "engine-"
 
 
 class Taken(NamedTuple):
-    """One record that was taken in. `own`: the engine said it itself."""
+    """One record that was taken in. `own`: the engine said it itself; `past_us`: deadlines up to it pass before (wall clock)."""
 
     topic: str
     data: bytes
     own: bool
+    past_us: int = 0
+
+
+class UpTo(NamedTuple):
+    """The last of what fell due in a transaction that could not hold all: a delay or a deadline, whose, and which."""
+
+    due_us: int
+    deadline: bool
+    row: int  # of its execution
+    token: int
 
 
 @dataclass(slots=True)
@@ -36,6 +48,7 @@ class Piece:
     now_us: int
     past_us: int
     last: bool
+    up_to: UpTo | None = None
 
 
 @dataclass(slots=True)
@@ -43,6 +56,7 @@ class Recorder:
     """Notes the transactions of all engines that live on one machine, one after the other."""
 
     pieces: list[Piece] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)  # of executions: what is due at one time goes by them
     _turn: int = 0
     _doubt: tuple[int, Piece] | None = None
 
@@ -53,10 +67,11 @@ class Recorder:
         now: list[Piece] = []
 
         def noted_run(part: Part, around: tuple[JoinedWork, Any, Any], dead: Any) -> Any:
-            now[:] = [_piece(part, around[0])]
+            now[:] = [_piece(part, around[0], _up_to(part))]
             return run(part, around, dead)
 
         def noted_commit(*what: Any) -> None:
+            self.rows.update((one.id.hex(), one.row) for one in what[0].starts)
             self._doubt = engine._turn + 1, now[0]
             commit(*what)
             self._settle(engine._turn)
@@ -78,30 +93,46 @@ class Recorder:
         self._turn, self._doubt = turn, None
 
 
-def _piece(part: Part, work: JoinedWork) -> Piece:
+def _up_to(part: Part) -> UpTo | None:
+    """Give with what a transaction ends that holds no more of what is due."""
+    deadline, delay = part.times.last_deadline, part.times.last_delay
+    last = deadline or delay
+    if last is None:
+        return None
+    return UpTo(last.due_us, deadline is not None, last.execution, last.token)
+
+
+def _piece(part: Part, work: JoinedWork, up_to: UpTo | None) -> Piece:
     taken = work.decoded.taken
     given = {one.position for one in part.inputs}
+    pasts = list(_pasts(taken.chunks, taken.past_us))
     return Piece(
-        list(_of_part(taken.chunks, part, given)),
+        list(_of_part(taken.chunks, part, given, pasts)),
         [_taken(chunk, data) for chunk in taken.chunks for data in chunk.records] if part.last else [],
         taken.now_us,
         part.times.now_us,
         part.times.past_us,
         part.last,
+        up_to,
     )
 
 
-def _of_part(chunks: Sequence[Chunk], part: Part, given: set[tuple[str, str, int, int]]) -> Iterator[Taken]:
+def _pasts(chunks: Sequence[Chunk], past_us: int) -> list[int]:
+    """Give for each chunk the time of append up to which, before it, nothing is unread."""
+    return [min([past_us, *(later.appended_us - 1 for later in chunks[at:])]) for at in range(len(chunks))]
+
+
+def _of_part(chunks: Sequence[Chunk], part: Part, given: set[tuple[str, str, int, int]], pasts: Sequence[int]) -> Iterator[Taken]:
     row = 0
-    for chunk in chunks:
+    for chunk, past_us in zip(chunks, pasts, strict=True):
         for at, data in enumerate(chunk.records, chunk.base):
             if is_events(chunk.topic):
                 if part.start <= row < part.end:
-                    yield _taken(chunk, data)
+                    yield _taken(chunk, data, past_us)
                 row += 1
             elif (chunk.topic == CONTROL and not part.start) or (chunk.source, chunk.topic, chunk.partition, at) in given:
-                yield _taken(chunk, data)
+                yield _taken(chunk, data, past_us)
 
 
-def _taken(chunk: Chunk, data: bytes) -> Taken:
-    return Taken(chunk.topic, data, chunk.source.startswith(OWN))
+def _taken(chunk: Chunk, data: bytes, past_us: int = 0) -> Taken:
+    return Taken(chunk.topic, data, chunk.source.startswith(OWN), past_us)

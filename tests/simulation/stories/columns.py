@@ -55,7 +55,7 @@ REQUIRED: Final[tuple[str, ...]] = (
     "story: policies changed while events stream",
     "story: events before what they are about",
     "story: late events",
-    "story: histories equal to the reference runner's",
+    *(f"story: histories equal to the reference runner's, {clock} clock" for clock in ("event", "wall")),
     *(f"story: window {kind}" for kind in _WINDOWS),
     "story: windows counted again",
     "story: late events of windows",

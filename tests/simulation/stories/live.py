@@ -107,7 +107,6 @@ def _live(place: Place) -> None:
         machine.close()
     life.look_again()
     check_story(place.home, script, desk.helps, (receivers, recorder), coverage)
-    if script.scenario.exact:
-        check_reference(place.home, recorder, coverage)
+    check_reference(place.home, recorder, coverage, exact=script.scenario.exact)
     place.count(receivers)
     coverage["stories"] += 1
