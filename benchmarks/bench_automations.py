@@ -13,9 +13,8 @@ from typing import Final
 from benchmarks import workload
 from benchmarks.home import Home
 from benchmarks.measure import Options, Spread, finish, parse_options, run_peer, scratch, significant
-from benchmarks.running import Commands, running, wait_commands
+from benchmarks.running import engine_rates
 from benchmarks.workload import Size
-from schemas.topics import INGRESS_FILE
 
 EVENTS: Final = 100_000
 TINY_EVENTS: Final = 1_000
@@ -27,21 +26,7 @@ def measure(size: Size, count: int, options: Options) -> tuple[Spread, float]:
     with scratch() as folder, Home(Path(folder), size) as home:
         home.deploy(workload.partition_flows(size))
         frames = home.encode(workload.draw(size, count, options.seed))
-        rates = []
-        with running(home.path, "engine") as roles:
-            commands = Commands(home.path)
-            roles.wait_idle("engine", INGRESS_FILE, home.seq())
-            for run in range(options.runs + 1):
-                started_s = home.append(home.renamed(frames, run))
-                ended_s = wait_commands(roles, commands, (run + 1) * count)
-                rates.append(count / (ended_s - started_s))
-            roles.wait_idle("engine", INGRESS_FILE, home.seq())
-            commands.poll()
-            if commands.count != count * len(rates):
-                raise AssertionError(f"{commands.count} commands, {count * len(rates)} expected")
-            peak_mb = roles.peak_mb("engine")
-            commands.close()
-    return Spread(tuple(rates[1:])), peak_mb
+        return engine_rates(home, frames, count, options)
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import workload
+from benchmarks.beside import beside
 from benchmarks.home import Frames, Home
 from benchmarks.measure import Options, Spread, finish, parse_options, quantile, scratch
 from benchmarks.running import Roles, Watch, running
@@ -36,35 +37,23 @@ class Stream:
     home: Home
     frames: Frames
     sent_s: list[float] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _error: list[BaseException] = field(default_factory=list)
 
     @contextmanager
     def on(self) -> Iterator[None]:
         """Send while the body runs."""
-        thread = threading.Thread(target=self._run, name="stream", daemon=True)
-        thread.start()
-        try:
+        with beside("stream", self._run):
             yield
-        finally:
-            self._stop.set()
-            thread.join()
-        if self._error:
-            raise self._error[0]
 
-    def _run(self) -> None:
+    def _run(self, stop: threading.Event) -> None:
         each = max(1, round(RATE * BEAT_S))
         started_s = time.monotonic()
-        try:
-            with self.home.connected() as ingress:
-                for start in range(0, len(self.frames), each):
-                    if self._stop.wait(max(0.0, started_s + start / RATE - time.monotonic())):
-                        return
-                    part = self.frames[start : start + each]
-                    self.sent_s += [time.monotonic()] * len(part)
-                    self.home.send(ingress, part)
-        except Exception as error:  # noqa: BLE001 - a thread has no caller; `on` raises it
-            self._error.append(error)
+        with self.home.connected() as ingress:
+            for start in range(0, len(self.frames), each):
+                if stop.wait(max(0.0, started_s + start / RATE - time.monotonic())):
+                    return
+                part = self.frames[start : start + each]
+                self.sent_s += [time.monotonic()] * len(part)
+                self.home.send(ingress, part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,8 @@ from typing import Final
 from benchmarks import workload
 from benchmarks.home import Home
 from benchmarks.measure import Options, Spread, finish, parse_options, run_peer, scratch, significant
-from benchmarks.running import Commands, running, wait_commands
+from benchmarks.running import engine_rates
 from benchmarks.workload import Flow, Size
-from schemas.topics import INGRESS_FILE
 
 SHARE: Final = 0.01
 EVENTS: Final = 400_000
@@ -30,21 +29,7 @@ def measure(size: Size, flows: Sequence[Flow], count: int, options: Options) -> 
         events = workload.end_with_a_match(workload.draw(size, count, options.seed))
         frames = home.encode(events)
         matches = len(workload.expected(flows, list(events.rows(size))))
-        rates = []
-        with running(home.path, "engine") as roles:
-            commands = Commands(home.path)
-            roles.wait_idle("engine", INGRESS_FILE, home.seq())
-            for run in range(options.runs + 1):
-                started_s = home.append(home.renamed(frames, run))
-                ended_s = wait_commands(roles, commands, (run + 1) * matches)
-                rates.append(count / (ended_s - started_s))
-            roles.wait_idle("engine", INGRESS_FILE, home.seq())
-            commands.poll()
-            if commands.count != matches * len(rates):
-                raise AssertionError(f"{commands.count} commands, {matches * len(rates)} expected")
-            peak_mb = roles.peak_mb("engine")
-            commands.close()
-    return Spread(tuple(rates[1:])), peak_mb
+        return engine_rates(home, frames, matches, options)
 
 
 def main() -> None:

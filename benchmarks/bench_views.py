@@ -19,6 +19,7 @@ from statistics import fmean
 from typing import Any, Final
 
 from benchmarks import workload
+from benchmarks.beside import beside
 from benchmarks.home import Frames, Home
 from benchmarks.measure import Options, Spread, finish, parse_options, quantile, scratch, significant
 from benchmarks.running import Roles, running
@@ -44,35 +45,23 @@ class Answers:
 
     home: Path
     seen: list[tuple[float, int]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _error: list[BaseException] = field(default_factory=list)
 
     @contextmanager
     def on(self) -> Iterator[Answers]:
         """Ask while the body runs."""
-        thread = threading.Thread(target=self._run, name="answers", daemon=True)
-        thread.start()
-        try:
+        with beside("answers", self._run):
             yield self
-        finally:
-            self._stop.set()
-            thread.join()
-        if self._error:
-            raise self._error[0]
 
     @property
     def count(self) -> int:
         """Give the last count."""
         return self.seen[-1][1] if self.seen else 0
 
-    def _run(self) -> None:
+    def _run(self, stop: threading.Event) -> None:
         client = QueryClient(self.home, SystemClock())
-        try:
-            while not self._stop.wait(ASK_EVERY_S):
-                ((count,),) = client.ask(QUESTION).values()
-                self.seen.append((time.monotonic(), int(count)))
-        except Exception as error:  # noqa: BLE001 - a thread has no caller; `on` raises it
-            self._error.append(error)
+        while not stop.wait(ASK_EVERY_S):
+            ((count,),) = client.ask(QUESTION).values()
+            self.seen.append((time.monotonic(), int(count)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,20 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from benchmarks.measure import peak_memory_mb
+from benchmarks.beside import beside
+from benchmarks.home import Frames, Home
+from benchmarks.measure import Options, Spread, peak_memory_mb
 from flows.roles.process import RoleStatus
 from flows.up.supervisor import Supervisor, UpOptions
 from infra.file_reader import FileReader
-from schemas.topics import ACTIONS_PREFIX, engine_file
+from schemas.topics import ACTIONS_PREFIX, INGRESS_FILE, engine_file
 
 LOOK_S: Final = 0.001
 DEADLINE_S: Final = 120.0
@@ -128,43 +130,45 @@ def wait_commands(roles: Roles, commands: Commands, count: int) -> float:
     return time.monotonic()
 
 
+def engine_rates(home: Home, frames: Frames, commands_a_run: int, options: Options) -> tuple[Spread, float]:
+    """Give the events a second of each run through one engine, and its peak memory in MB. The first run warms up."""
+    rates = []
+    with running(home.path, "engine") as roles, closing(Commands(home.path)) as commands:
+        roles.wait_idle("engine", INGRESS_FILE, home.seq())
+        for run in range(options.runs + 1):
+            started_s = home.append(home.renamed(frames, run))
+            ended_s = wait_commands(roles, commands, (run + 1) * commands_a_run)
+            rates.append(len(frames) / (ended_s - started_s))
+        roles.wait_idle("engine", INGRESS_FILE, home.seq())
+        commands.poll()
+        if commands.count != commands_a_run * len(rates):
+            raise AssertionError(f"{commands.count} commands, {commands_a_run * len(rates)} expected")
+        return Spread(tuple(rates[1:])), roles.peak_mb("engine")
+
+
 @dataclass(slots=True)
 class Watch:
     """Notes in a thread of its own when each command became visible: (monotonic seconds, event id, flow), in order."""
 
     home: Path
     arrivals: list[tuple[float, str, str]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _error: list[BaseException] = field(default_factory=list)
 
     @contextmanager
     def on(self) -> Iterator[Watch]:
         """Watch while the body runs."""
-        thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        thread.start()
-        try:
+        with beside("watch", self._run):
             yield self
-        finally:
-            self._stop.set()
-            thread.join()
-        if self._error:
-            raise self._error[0]
 
-    def _run(self) -> None:
-        commands = Commands(self.home)
-        try:
-            while not self._stop.is_set():
+    def _run(self, stop: threading.Event) -> None:
+        with closing(Commands(self.home)) as commands:
+            while not stop.is_set():
                 records = commands.poll()
                 seen_s = time.monotonic()
                 for record in records:
                     seen = _decoder.decode(record)
                     self.arrivals.append((seen_s, seen.causationid, seen.flow))
                 if not records:
-                    self._stop.wait(LOOK_S)
-        except Exception as error:  # noqa: BLE001 - a thread has no caller; `on` raises it
-            self._error.append(error)
-        finally:
-            commands.close()
+                    stop.wait(LOOK_S)
 
 
 _decoder = msgspec.json.Decoder(Seen)
