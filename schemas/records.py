@@ -232,7 +232,8 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
     started · entered, completed (a step; detail says what it gave) · issued (detail: the action's id, and its type) · waiting
     (detail: until, microseconds) · stopped · failed (detail: code and message) · ended (detail: status) · met (detail: the event)
     · timed_out · answered (detail: status and attempts of an awaited action) · requested, decided, refused, reminded, escalated
-    (an approval) · called (detail: the execution) · emitted (detail: the event) · cancelled · closing (detail: code)
+    (an approval) · called (detail: the flow; `awaited` false where nobody waits for its end) · emitted (detail: the event)
+    · cancelled · closing (detail: code)
     · retracted · skipped, retried, resumed, migrated (by an operator) · used (detail: policies and their versions)
     · forked (detail: from which execution and step). The verb `compensation` marks what undoes.
     Tests name them by verb and kind: `approval.decided`, `compensation.completed`.

@@ -53,6 +53,7 @@ def _steps(past: Sequence[Row], unanswered: set[str]) -> list[dict[str, Any]]:
             step["detail"] = row["detail"] if row["detail"] is not None else step.get("detail")
         if row["kind"] not in _NEWS:
             waits = row["kind"] in _WAITS or (row["kind"] == "issued" and (undoes or row["step"] in unanswered))
+            waits = waits and not (row["kind"] == "called" and row["detail"].get("awaited") is False)
             step["outcome"] = "waiting" if waits else row["kind"]
             step["ended_at"] = None if waits else row["at"]
     return list(folded.values())

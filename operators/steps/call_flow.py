@@ -21,9 +21,11 @@ def call_flow(step: Call) -> StepFunction:
         occurrence = run.occurrence(step.name)
         number = call_token(run.step, occurrence)
         run.calls = (*run.calls, Called(step.flow, step.version, given, number, step.name, occurrence, step.awaited))
-        run.note("called", step.name, "call", {"flow": step.flow, "occurrence": occurrence})
+        said = {"flow": step.flow, "occurrence": occurrence}
         if not step.awaited:
+            run.note("called", step.name, "call", {**said, "awaited": False})
             return step.next
+        run.note("called", step.name, "call", said)
         return run.park(run.now_us + step.timeout_us if step.timeout_us else FOREVER_US, "deadline", occurrence)
 
     return start_child

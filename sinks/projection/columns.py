@@ -96,6 +96,7 @@ _results = msgspec.json.Decoder(list[_Result])
 _letters = msgspec.json.Decoder(list[DeadLetter])
 _late = msgspec.json.Decoder(list[Late])
 _mistyped = msgspec.json.Decoder(list[Mistyped])
+LIMIT: Final = "limit"  # who cancels, and what leaves out, where an execution had no place
 _actors = msgspec.json.Decoder(_Actor)
 _failures = msgspec.json.Decoder(_Failure)
 
@@ -298,7 +299,10 @@ def _error(record: Told) -> str | None:
                 return text_of(moment.detail)
             return f"{failure.code}: {failure.message}"
         if moment.kind == "cancelled" and not moment.step:
-            return f"cancelled: by {_by(moment.detail)}"
+            by = _by(moment.detail)
+            return "cancelled: a later start took its place" if by == LIMIT else f"cancelled: by {by}"
+        if moment.kind == "skipped" and moment.verb == LIMIT:
+            return "skipped: the run before it was still alive"
     return None
 
 

@@ -126,7 +126,8 @@ VIEWS: Final[dict[str, str]] = {
             select tenant, execution, step, count(*) as n from log.actions where awaited group by all
         ) awaited on (awaited.tenant, awaited.execution, awaited.step) = (moments.tenant, moments.execution, moments.step)
         cross join lateral (
-            select case when last in {_WAITS} or (last = 'issued' and (undoes or n > 0)) then 'waiting' else last end as outcome
+            select case when last = 'called' and (detail->>'$.awaited') = 'false' then 'called'
+                when last in {_WAITS} or (last = 'issued' and (undoes or n > 0)) then 'waiting' else last end as outcome
         )""",
     "actions": """
         select issued.tenant, issued.action, issued.execution, issued.flow, issued.step, issued.type, issued.params,

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from flows.cli.past import as_it_stood
 from flows.roles.http_door import PORT_FILE
 from infra.embedded_log import FileReader
 from infra.key_file import made_key
@@ -236,6 +237,14 @@ def test_an_execution_is_shown_as_it_stood(views: Views) -> None:
     early = command("executions", "show", "aa", "--at", "2026-05-28T20:26:39Z", home=views.home, code=2).stderr
     assert "had not started" in early
     assert "--at: " in command("executions", "show", "aa", "--at", "yesterday", home=views.home, code=2).stderr
+
+
+def test_a_call_that_nobody_waits_for_had_not_waited() -> None:
+    start = {"at": "2026-05-28T20:26:40Z", "step": "", "verb": "", "kind": "started", "detail": None}
+    call = {"at": "2026-05-28T20:26:40Z", "step": "sent", "verb": "call", "kind": "called"}
+    for detail, outcome in (({"awaited": False}, "called"), ({}, "waiting")):
+        _, steps, _ = as_it_stood(start, [start, {**call, "detail": detail}], [], [], NOW_US)
+        assert [(step["step"], step["outcome"]) for step in steps] == [("sent", outcome)]
 
 
 def test_at_a_time_it_had_the_version_and_the_waits_of_that_time(tmp_path: Path) -> None:

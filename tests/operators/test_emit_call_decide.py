@@ -52,6 +52,8 @@ def test_a_call_that_is_not_awaited_goes_on() -> None:
     world = World(runnable(_call(awaited=False), act("use"))).start()
     assert world.status == "completed"
     assert not world.all[0].calls[0].awaited
+    (called,) = [one for one in world.all[0].transitions if one.kind == "called"]
+    assert called.detail == {"flow": called.detail["flow"], "occurrence": 0, "awaited": False}  # else it seems to wait for ever
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,25 @@ def test_an_execution_that_closes_asks_nobody_any_more_and_says_why_it_closes(vi
     ]
 
 
+def test_what_had_no_place_says_so(views: Views) -> None:
+    ended = Transition(NOW_US, "ended", "", "", "cancelled")
+    views.history("x1", "cancelled", moment(0, "cancelled", "", "", by="limit"), ended, started=NOW_US)
+    views.history("x2", "cancelled", moment(0, "skipped", "", "limit", limit="overlap", slot=NOW_US), ended, started=NOW_US)
+    views.project()
+    assert views.rows("select execution, error from executions order by 1") == [
+        ["x1", "cancelled: a later start took its place"],
+        ["x2", "skipped: the run before it was still alive"],
+    ]
+
+
+def test_a_call_that_nobody_waits_for_does_not_wait(views: Views) -> None:
+    for step, said in (("sent", {"awaited": False}), ("asked", {})):
+        views.history("x1", "waiting", moment(0, "called", step, "call", flow="f", occurrence=0, **said), started=NOW_US)
+    views.project()
+    steps = "select step, outcome, ended_at is null from steps order by step"
+    assert views.rows(steps) == [["asked", "waiting", True], ["sent", "called", False]]
+
+
 def test_an_awaited_action_waits_for_its_answer_and_its_undoing_is_another_step(views: Views) -> None:
     issued = [Transition(NOW_US, "issued", name, "action", name) for name in ("sent", "asked")]
     views.history("x1", "waiting", *issued, waiting_on="asked", started=NOW_US)
