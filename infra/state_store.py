@@ -22,6 +22,7 @@ from infra import (
     log_tables,
     positions,
     programs,
+    reached,
     remembered,
     schedules,
     seen,
@@ -46,6 +47,7 @@ from schemas.ports import (
     MissedVerdict,
     Remembered,
     SchedulePlace,
+    Slot,
     StoredExecution,
     StoredWindows,
     StoreMeta,
@@ -113,6 +115,11 @@ class SqliteStateStore:
         """Give from which position on each tenant's rows wait for their share."""
         with self._using():
             return held_back.read(self._connection)
+
+    def reached(self) -> dict[Slot, int]:
+        """Give up to where executions have worked on what the positions are not behind yet."""
+        with self._using():
+            return reached.read(self._connection)
 
     def meta(self) -> StoreMeta:
         """Tell where the last commit left off."""
@@ -256,6 +263,8 @@ class SqliteStateStore:
             limits.write(connection, turn.limits)
         if turn.held_back is not None:
             held_back.write(connection, turn.held_back)
+        if turn.reached is not None:
+            reached.write(connection, turn.reached)
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
         self._purge.run(turn.now_us, turn.seen)
         positions.write(connection, turn.positions, turn.sources)
@@ -310,6 +319,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
                 windows,
                 limits,
                 held_back,
+                reached,
                 seen,
                 positions,
                 log_tables,

@@ -294,6 +294,7 @@ class TurnCommit:
     discarded: Sequence[int] = ()  # rows of executions that leave no trace: watches that were not needed
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
+    reached: Mapping[Slot, int] | None = None  # up to where executions have worked on a turn that goes on; None: as before
 
     @property
     def lives(self) -> int:
@@ -399,6 +400,10 @@ class StateStore(Protocol):
     @property
     def limits(self) -> LimitReads:
         """Give what holds, waits for and has spent the limits."""
+        ...
+
+    def reached(self) -> dict[Slot, int]:
+        """Give up to where executions have worked on what the positions are not behind yet: a turn did not come to its end."""
         ...
 
     def held_back(self) -> dict[HeldBack, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from flows.engine import letters
@@ -18,6 +19,7 @@ from flows.engine.join import join_turn, match_turn
 from flows.engine.masses import Meetings
 from flows.engine.mistyped import mistyped_appends
 from flows.engine.part import Part
+from flows.engine.reached import Reached
 from flows.engine.restore import restore_catalogue, restore_seen, restore_shapes
 from flows.engine.segments import DecodeSettings, decode_turn
 from flows.engine.sharing import Known, Open, Sharing
@@ -33,7 +35,7 @@ from operators.turn.times import END_OF_TIME, Times
 from operators.turn.turn import begin, resume
 from schemas.errors import BadRecord, BrokenInvariant
 from schemas.ids import LIVE
-from schemas.ports import Chunk, Clock, LogReader, MissedVerdict, Slot, StateStore, TurnCommit
+from schemas.ports import Chunk, Clock, HeldBack, LogReader, MissedVerdict, Slot, StateStore, TurnCommit
 from schemas.records import Control, DeadLetter
 from schemas.registry import Registry
 from schemas.topics import PARTITIONS
@@ -67,6 +69,16 @@ class Ports(NamedTuple):
     reopen: Open | None = None  # an input from other positions, to read again what waited for its share
 
 
+class Behind(NamedTuple):
+    """What a commit says of the inputs. Only the last part of a turn moves positions: windows took in the rows of all parts."""
+
+    positions: Mapping[Slot, int] = MappingProxyType({})
+    outcomes: int = 0  # commands that got their first one
+    changes: TriggerChanges = UNCHANGED
+    held_back: Mapping[HeldBack, int] | None = None
+    reached: Mapping[Slot, int] | None = None
+
+
 class Counts(NamedTuple):
     """What this process has done so far."""
 
@@ -94,6 +106,7 @@ class Engine:
         self._deployed = Deployed()
         self._registry = Registry()
         self._seen = SeenKeys()
+        self._reached = Reached(ports.store.reached())
         self._refused: list[DeadLetter] = []
         self._read: dict[str, int] = {}
         self._pinned: set[str] = set()  # versions whose programs the store holds
@@ -217,6 +230,7 @@ class Engine:
 
         Raises Stopped between two of these where the process shall stop.
         """
+        work = self._reached.left(work)
         decoded = work.decoded
         dead = [*decoded.dead, *self._refused, *work.dead]
         self._refused = []
@@ -232,10 +246,11 @@ class Engine:
                 partitions = self._settings.partitions
                 told = [*late_appends([*work.late, *result.late], partitions), *mistyped_appends(work.mistyped, partitions)]
                 result = replace(result, emitted=[*result.emitted, *told])
-                self._commit(result, part.times.now_us, decoded.taken.positions, decoded.outcomes, self._triggers.take_changes())
+                self._commit(result, part.times.now_us, self._behind(decoded))
             else:
                 told = late_appends(result.late, self._settings.partitions)
-                self._commit(replace(result, emitted=[*result.emitted, *told]), part.times.now_us, {}, 0)
+                marks = self._reached.behind(decoded.taken, part, stretches=not self._sharing.share.waiting)
+                self._commit(replace(result, emitted=[*result.emitted, *told]), part.times.now_us, Behind(reached=marks))
                 self._go_on()
         rows = sum(segment.decoded.rows for segment in decoded.segments)
         done = Done(self._turn, rows, started, actions, len(dead))
@@ -303,23 +318,29 @@ class Engine:
     def _clock_at(self, now_us: int) -> int:
         return max(self._now_us, now_us)
 
-    def _commit(
-        self, result: TurnResult, now_us: int, positions: Mapping[Slot, int], outcomes: int, changes: TriggerChanges = UNCHANGED
-    ) -> None:
+    def _behind(self, decoded: DecodedWork) -> Behind:
+        """Give what the last part of a turn says of its inputs."""
+        positions = decoded.taken.positions
+        reached = self._reached.passed({**self._positions, **positions})
+        return Behind(positions, decoded.outcomes, self._triggers.take_changes(), self._sharing.places(), reached)
+
+    def _commit(self, result: TurnResult, now_us: int, inputs: Behind) -> None:
         now_us = self._clock_at(now_us)
-        opened = result.actions - outcomes
+        opened = result.actions - inputs.outcomes
+        changes = inputs.changes
         fresh = sorted(result.versions - self._pinned)
         programs = [(version, self._world.packed(version)) for version in fresh]
         longest_us = self._deployed.shapes.longest_us
         commit = TurnCommit(
             turn=self._turn + 1,
             now_us=now_us,
-            positions=positions,
+            positions=inputs.positions,
             starts=result.starts,
             changes=result.changes,
             discarded=result.discarded,
             limits=result.limits,
-            held_back=self._sharing.places(),
+            held_back=inputs.held_back,
+            reached=inputs.reached,
             timers_set=result.timers_set,
             timers_gone=result.timers_gone,
             deadlines_set=result.deadlines_set,
@@ -347,9 +368,10 @@ class Engine:
         self._next_row = max((start.row + 1 for start in result.starts), default=self._next_row)
         self._open_actions += opened
         self.live += commit.lives
-        self._positions.update(positions)
+        self._positions.update(inputs.positions)
         self._seen.add(result.keys, now_us)
-        self._sharing.committed()
+        if inputs.held_back is not None:
+            self._sharing.committed()
         self._careful.done()
 
     def _existing(self, candidates: Sequence[Candidate]) -> set[bytes]:

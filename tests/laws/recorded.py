@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -17,8 +17,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+from flows.engine import engine as engines
 from flows.engine import masses, slices
-from flows.engine.engine import Engine, EngineSettings
+from flows.engine.engine import Engine, EngineSettings, Stopped
+from flows.engine.part import Part
 from flows.engine.work import JoinedWork, Taken
 from flows.local.run_local import LocalRun
 from flows.roles.engine import build_engine
@@ -27,7 +29,7 @@ from operators.advance.fold import Past, fold
 from operators.turn.times import END_OF_TIME
 from schemas.errors import InvalidInput
 from schemas.ids import shard_of
-from schemas.ports import Append
+from schemas.ports import Append, Slot
 from schemas.program import Program, unpack
 from schemas.records import Control, Decision, History, OperatorCommand, Result, decode, encode
 from schemas.registry import Registry
@@ -170,6 +172,9 @@ class Recorded:
     dead: list[dict[str, Any]] = field(default_factory=list)
     events: list[bytes] = field(default_factory=list)
     late: list[tuple[str, str]] = field(default_factory=list)
+    noted: dict[Slot, int] = field(default_factory=dict)
+    part: Part | None = None  # the last one that the engine worked on
+    partings: int = 0  # deaths between two parts
     _clock: HandClock = field(default_factory=HandClock)
     _engine: Engine | None = None
     _ingress: IngressLog | None = None
@@ -198,23 +203,36 @@ class Recorded:
         engine._store.close()
         self.open()
 
-    def step(self) -> bool:
-        """Do one turn; note what it took."""
+    def step(self, parts: int = END_OF_TIME) -> bool:
+        """Do one turn, or as many parts of it until the engine dies; note what it took."""
         engine = self._engine
         assert engine is not None
         taken = engine.take()
         if taken is None:
             return False
         joined: JoinedWork = engine.join(engine.match(engine.decode(taken)))
-        engine.advance(joined)
-        self._note(taken, joined)
-        return True
-
-    def _note(self, taken: Taken, joined: JoinedWork) -> None:
-        for chunk in taken.chunks:
-            self.order.extend((chunk.topic, data) for data in chunk.records)
+        left = iter(range(parts - 1))
+        engine.between = lambda: next(left, None) is not None
+        try:
+            engine.advance(joined)
+        except Stopped:
+            self._note(taken, engine._store.reached())
+            assert self.part is not None
+            self.order.append((self.part.times.now_us, self.part.times.past_us))
+            self.partings += 1
+            self.restart(mid_turn=False)
+            return True
+        self._note(taken, taken.positions)
         now_us = joined.decoded.now_us
         self.order.append((now_us, now_us if taken.past_us == END_OF_TIME else now_us - 1))
+        return True
+
+    def _note(self, taken: Taken, upto: Mapping[Slot, int]) -> None:
+        for chunk in taken.chunks:
+            for position, data in enumerate(chunk.records, chunk.base):
+                if self.noted.get(chunk.slot, 0) <= position < upto.get(chunk.slot, 0):
+                    self.order.append((chunk.topic, data))
+                    self.noted[chunk.slot] = position + 1
 
     def answer(self) -> bool:
         """Read what the engine said and answer it; tell whether there was anything to answer."""
@@ -277,13 +295,21 @@ def recorded(settings: EngineSettings, seed: int, due_most: int, meet_most: int 
     home = Path(tempfile.mkdtemp(prefix="recorded-", dir=MEMORY if MEMORY.is_dir() else None))
     usual, slices.DUE_MAX = slices.DUE_MAX, due_most  # type: ignore[misc]
     usual_meet, masses.MEET_MAX = masses.MEET_MAX, meet_most  # type: ignore[misc]
-    made = Recorded(home, settings, Desk(seed))
+    usual_parts, made = slices.parts, Recorded(home, settings, Desk(seed))
+
+    def parts(*given: Any) -> Iterator[Part]:
+        for part in usual_parts(*given):
+            made.part = part
+            yield part
+
+    engines.parts = parts  # type: ignore[attr-defined,assignment]
     try:
         made.open()
         yield made
     finally:
         slices.DUE_MAX = usual  # type: ignore[misc]
         masses.MEET_MAX = usual_meet  # type: ignore[misc]
+        engines.parts = usual_parts  # type: ignore[attr-defined]
         made.close()
         shutil.rmtree(home)
 

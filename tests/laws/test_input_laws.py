@@ -92,7 +92,9 @@ def by_hand(rng: Random, order: str, at_us: int) -> bytes:
     )
 
 
-def run(one: Recorded, sent: Sequence[tuple[str, bytes]], cuts: Sequence[int], deaths: Sequence[int]) -> None:
+def run(
+    one: Recorded, sent: Sequence[tuple[str, bytes]], cuts: Sequence[int], deaths: Sequence[int], partings: Sequence[int] = ()
+) -> None:
     one.send(CONTROL, *controls())
     at = 0
     for turn, size in enumerate(cycle(cuts)):
@@ -101,7 +103,7 @@ def run(one: Recorded, sent: Sequence[tuple[str, bytes]], cuts: Sequence[int], d
         at += size
         if turn in deaths:
             one.restart(mid_turn=turn % 2 == 0)
-        one.step()
+        one.step(*([1 + turn % 2] if turn in partings else []))
         if turn % 3 == 0:
             one.answer()
         if at >= len(sent):
@@ -134,6 +136,29 @@ def test_any_cut_and_any_death_give_what_the_reference_gives_for_the_same_order(
         assert sorted(one.late) == sorted(local.late)
         assert sorted(json.loads(data)["id"] for data in one.events) == sorted(event.id for _, event in local.events)
         assert all(status_ended(history.status) for history in local.histories())
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    seed=seeds,
+    cuts=st.lists(st.integers(4, 20), min_size=1, max_size=6),
+    meet_most=st.sampled_from([1, 2]),
+    partings=st.sets(st.integers(0, 14), min_size=4),
+)
+def test_a_death_between_two_parts_of_a_turn_makes_nothing_happen_twice(
+    seed: int, cuts: list[int], meet_most: int, partings: set[int]
+) -> None:
+    sent = story(Random(seed), 40)
+    with recorded(EngineSettings("events", partitions=PARTITIONS), seed, 20_000, meet_most) as one:
+        one.desk.programs = {flow.version: flow.program for flow in definitions().flows}
+        run(one, sent, cuts, [], sorted(partings))
+        seen(f"deaths between parts: {min(one.partings, 5)}")
+        local = replayed(one.order)
+        assert one.histories == transitions(local.histories())
+        assert sorted(action["id"] for action in one.actions) == sorted(command.id for command in local.commands)
+        assert sorted(one.late) == sorted(local.late)
+        letters = [(letter["topic"], letter["partition"], letter["position"]) for letter in one.dead if letter["topic"]]
+        assert len(letters) == len(set(letters))
 
 
 def transitions(histories: Sequence[Any]) -> dict[str, list[Any]]:

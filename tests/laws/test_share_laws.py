@@ -9,15 +9,17 @@ import json
 import shutil
 import tempfile
 from collections import Counter, defaultdict
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from flows.engine import sharing
+from flows.engine import sharing, slices
+from flows.engine.engine import Stopped
 from flows.language.definitions import Source, check_sources, control_records
 from infra.sqlite import open_reader, rows
 from schemas.avro.schema import avro_schema
@@ -38,13 +40,14 @@ fields: {job: {id: string}}
 ---
 flow: worker
 trigger: {event: job.made}
-steps: [{action: work, with: {id: "{{ job.id }}"}}]
+steps: [{action: work, with: {id: "{{ job.id }}"}}, {delay: 1s}, {action: rest, with: {id: "{{ job.id }}"}}]
 """
 
 
 @pytest.fixture(autouse=True)
 def _small_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "TURN_STARTS", 3)
+    monkeypatch.setattr(slices, "DUE_MAX", slices.DUE_MAX)  # a machine sets it
 
 
 def controls() -> Append:
@@ -65,11 +68,13 @@ def batch(tenants: str, start: int) -> list[Append]:
 @given(
     turns=st.lists(st.text("aaaaaaaabcd", max_size=40), min_size=1, max_size=8),
     kills=st.sets(st.integers(0, 30), max_size=4),
+    partings=st.sets(st.integers(0, 30), max_size=4),
 )
-def test_who_waits_for_a_share_is_neither_lost_nor_doubled(turns: list[str], kills: set[int]) -> None:
+@example(["a" * 20 + "bc", "b", "c"], set(), {1, 2})
+def test_who_waits_for_a_share_is_neither_lost_nor_doubled(turns: list[str], kills: set[int], partings: set[int]) -> None:
     home = Path(tempfile.mkdtemp(prefix="shares-", dir=MEMORY if MEMORY.is_dir() else None))
     disk = Disk(home.name, 1, Counter())
-    options = Options("wall", 8192, 8, 4096, partitions=PARTITIONS)
+    options = Options("wall", 8192, 8, 4096, due_most=4, partitions=PARTITIONS)
     machine = Machine(home, disk, Random(1), options, Receivers(Random(1), calm=True), Counter())
     machine.wall_us = START_US
     try:
@@ -81,8 +86,12 @@ def test_who_waits_for_a_share_is_neither_lost_nor_doubled(turns: list[str], kil
             sent += len(tenants)
             machine.start("engine")
             assert machine.engine is not None
-            machine.engine.step()
-            if done in kills:
+            machine.wall_us += 2_000_000
+            if done in partings:
+                machine.engine.between = lambda: False  # it stops behind the first part of its turn
+            with suppress(Stopped):
+                machine.engine.step()
+            if done in kills | partings:
                 machine.kill("engine")
         scenario = Scenario(False, False, True, [], {}, {}, {}, Counter())
         Story(machine, scenario, Random(0), Counter()).come_to_rest(calm=True)
@@ -97,7 +106,8 @@ def test_who_waits_for_a_share_is_neither_lost_nor_doubled(turns: list[str], kil
 def _check(home: Path, tenants: str) -> None:
     worked: dict[str, list[int]] = defaultdict(list)
     for action in read_home(home).actions:
-        worked[action["tenant"]].append(int(action["data"]["id"].removeprefix("j")))
+        if action["type"] == "work":
+            worked[action["tenant"]].append(int(action["data"]["id"].removeprefix("j")))
     wanted = {tenant: [at for at, one in enumerate(tenants) if one == tenant] for tenant in set(tenants)}
     assert worked == wanted
     connection = open_reader(home / ENGINE_FILE)

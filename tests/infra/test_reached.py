@@ -1,0 +1,26 @@
+"""How far executions have worked on inputs that the positions are not behind yet: in the file, with each part of a turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from infra.state_store import SqliteStateStore
+from schemas.ports import Slot, TurnCommit
+
+EVENTS = Slot("ingress.db", "shop.events", 3)
+ORDERS = Slot("ingress.db", "commands", 0)
+
+
+def test_the_marks_of_a_turn_stay_until_they_are_said_anew(tmp_path: Path) -> None:
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    assert store.reached() == {}
+    store.commit(TurnCommit(turn=1, now_us=1, positions={}, reached={EVENTS: 7, ORDERS: 2}))
+    store.commit(TurnCommit(turn=2, now_us=2, positions={}))
+    store.close()
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    assert store.reached() == {EVENTS: 7, ORDERS: 2}
+    store.commit(TurnCommit(turn=3, now_us=3, positions={EVENTS: 9}, reached={ORDERS: 2}))
+    assert store.reached() == {ORDERS: 2}
+    store.commit(TurnCommit(turn=4, now_us=4, positions={ORDERS: 2}, reached={}))
+    assert store.reached() == {}
+    store.close()
