@@ -22,8 +22,13 @@ from infra.log_tables import Registered
 from infra.sqlite import Connection, close, open_writer, storage_errors, transaction
 from schemas.dispatch import DispatchCommit, QueuedAction, StoredAction, Taking, Withdrawal
 from schemas.ports import Slot
+from schemas.topics import RESULTS
 
 LAYOUT: Final = Layout("dispatcher", FORMATS["dispatcher"])
+_LOST: Final = (
+    "create table if not exists lost(source text not null, topic text not null, partition integer not null, "
+    "settled integer not null, primary key (source, topic, partition)) without rowid"
+)
 WITHDRAWN_MAX: Final = 1_000  # withdrawn commands given at a time
 
 
@@ -65,6 +70,24 @@ class DispatchFile:
         with storage_errors(self.path):
             return self._read(f"where stage = {Stage.STARTED.value} order by row", ())
 
+    def lost(self) -> dict[Slot, bool]:
+        """Give the slots in which commands could not be read, and whether the engine counts these as ended already."""
+        query = "select source, topic, partition, settled from lost"
+        with storage_errors(self.path):
+            return {Slot(*slot): bool(settled) for *slot, settled in self._connection.execute(query)}
+
+    def unheard(self, withdrawn: Sequence[Withdrawal]) -> list[Withdrawal]:
+        """Give those that name a command which is neither here nor has an outcome; a look at all results that are kept."""
+        with storage_errors(self.path):
+            named = "select count(*) from actions where lane = ? and id = ?"
+            left = [one for one in withdrawn if not self._connection.execute(named, (one.execution, one.id)).get]
+            wanted = {one.id.encode() for one in left}
+            for record in log_tables.records_of(self._connection, RESULTS) if left else ():
+                wanted = {name for name in wanted if name not in record}
+                if not wanted:
+                    break
+        return [one for one in left if one.id.encode() in wanted]
+
     def open_actions(self) -> int:
         """Tell how many commands are without an outcome."""
         return self._queued.total() - self._batches
@@ -82,6 +105,7 @@ class DispatchFile:
             for row, due_us, doubt in change.postponed:
                 self._groups.postpone(row, due_us, doubt=doubt)
             self._finish(change.done)
+            self._connection.executemany("insert or replace into lost values (?, ?, ?, 0)", set(change.lost))
             self._arrive(change.arrived)
             for withdrawal in change.withdrawn:
                 (self._hurry if withdrawal.hurry else self._withdraw)(withdrawal, change.now_us)
@@ -222,6 +246,7 @@ def _prepare(connection: Connection, incarnation: str | None) -> None:
     with storage_errors(connection.filename):
         file_meta.read(connection, LAYOUT)
     positions.upgrade(connection)
+    connection.execute(_LOST)
 
 
 def _count_queued(connection: Connection) -> Counter[tuple[str, int]]:

@@ -139,6 +139,14 @@ def seq_behind(connection: Connection, topic: int, partition: int, position: int
     return None
 
 
+def records_of(connection: Connection, topic: str) -> Iterator[bytes]:
+    """Give the readable records of a topic that are kept, in order within a partition."""
+    found = value(connection, "select id from log_topics where name = ?", (topic,))
+    for table in _tables(connection) if found is not None else ():
+        for count, blob in rows(connection, f"select count, pack from {table} where topic = ? order by seq", (found,)):
+            yield from (record for record in packs.decode(blob, count).records if record is not None)
+
+
 def _tables(connection: Connection) -> Iterator[str]:
     yield FOREVER_TABLE
     for (day,) in list(rows(connection, "select day from log_days order by first_seq")):

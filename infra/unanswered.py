@@ -42,14 +42,15 @@ def unanswered(engine: Path, dispatcher: Path) -> int:
 def settle(engine: Path, dispatcher: Path) -> int:
     """Count the commands that will never have an outcome as ended, for good; give their number.
 
-    Holds the locks of both files: raises HomeLocked where their roles run. Executions that await such a command go on waiting:
-    nobody knows its outcome, so a person skips the step or cancels them.
+    Holds the locks of both files: raises HomeLocked where their roles run. Executions that await such a command go on waiting
+    until a person skips the step or cancels them; the dispatcher answers the cancel, and knows that it is counted already.
     """
     with ExitStack() as locks:
         for path in (engine, dispatcher):
             locks.callback(FileLock(path).release)
         lost = unanswered(engine, dispatcher)
         if lost:
+            _note_settled(dispatcher)
             _subtract(engine, lost)
         return lost
 
@@ -60,6 +61,18 @@ def _subtract(engine: Path, lost: int) -> None:
         file_meta.read(connection, Layout("engine", FORMATS["engine"]))
         with transaction(connection):
             connection.execute("update engine set open_actions = open_actions - ?", (lost,))
+    finally:
+        close(connection)
+
+
+def _note_settled(dispatcher: Path) -> None:
+    if not dispatcher.exists():
+        return
+    connection = open_writer(dispatcher)
+    try:
+        if has_table(connection, "lost"):
+            with transaction(connection):
+                connection.execute("update lost set settled = 1")
     finally:
         close(connection)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from schemas.ports import Append, Slot
-from schemas.records import Json
+from schemas.records import Cancel, Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,8 @@ class Withdrawal(NamedTuple):
     id: str
     execution: str
     hurry: bool = False
+    partition: int = 0  # the command's, as its own
+    wish: Cancel | None = None  # the record, for one that could not be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,7 @@ class DispatchCommit:
     postponed: Sequence[Postponed] = ()
     arrived: Sequence[QueuedAction] = ()
     withdrawn: Sequence[Withdrawal] = ()
+    lost: Sequence[Slot] = ()  # where commands could not be read
     emitted: Sequence[Append] = ()
     taking: Taking | None = None
     sources: Mapping[str, str] = field(default_factory=dict)  # incarnations of the files read; the first one stored stays
@@ -181,6 +184,14 @@ class DispatchStore(Protocol):
 
     def started(self) -> list[StoredAction]:
         """Give the commands whose attempt was started and has no outcome, in order of arrival."""
+        ...
+
+    def lost(self) -> dict[Slot, bool]:
+        """Give the slots in which commands could not be read, and whether the engine counts these as ended already."""
+        ...
+
+    def unheard(self, withdrawn: Sequence[Withdrawal]) -> list[Withdrawal]:
+        """Give those that name a command which is neither here nor has an outcome; a look at all results that are kept."""
         ...
 
     def open_actions(self) -> int:

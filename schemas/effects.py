@@ -70,6 +70,7 @@ class Unwanted(msgspec.Struct, frozen=True):
 
     action: str  # its id
     type: str
+    step: str
     hurry: bool = False
 
 

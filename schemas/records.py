@@ -113,6 +113,9 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
     connector: str
     at: int
     hurry: bool = False
+    flow: str = ""  # these say what it was, where the command itself could not be read
+    step: str = ""
+    type: str = ""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,13 +29,13 @@ from schemas.dispatch import (
 from schemas.expression.literals import parse_timestamp_us
 from schemas.ports import Append, Clock, PlacedReader, Slot
 from schemas.records import Action, DeadLetter, Result, encode
-from schemas.topics import DEAD_LETTERS, RESULTS, partition_of
+from schemas.topics import ACTIONS_PREFIX, DEAD_LETTERS, RESULTS, partition_of
 from sinks.calls import Calls, Job
 from sinks.flights import Ends, Flight, landed
 from sinks.intake import Item, actions, damaged, read_chunk
 from sinks.outgoing import Outgoing
 from sinks.secrets import Lookup
-from sinks.settlement import CANCELLED, EXPIRED, UNTOLD, Now
+from sinks.settlement import CANCELLED, EXPIRED, UNTOLD, Now, unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class _Changes:
     postponed: list[Postponed] = field(default_factory=list)
     arrived: list[QueuedAction] = field(default_factory=list)
     withdrawn: list[Withdrawal] = field(default_factory=list)
+    lost: list[Slot] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
 
@@ -71,7 +72,13 @@ class _Changes:
             case Withdrawal():
                 self.withdrawn.append(item)
             case DeadLetter():
-                self.letters.append(item)
+                self.set_aside(item)
+
+    def set_aside(self, letter: DeadLetter) -> None:
+        """Note what could not be read; of a command somebody may want to hear."""
+        self.letters.append(letter)
+        if letter.topic.startswith(ACTIONS_PREFIX):
+            self.lost.append(Slot(letter.source, letter.topic, letter.partition))
 
     def settle(self, found: Ends) -> None:
         self.done.extend(found.over)
@@ -109,6 +116,7 @@ class Dispatcher:
         self._busy: Counter[str] = Counter()
         self._hungry = True
         self._changes = _Changes()
+        self._lost = {slot.partition: settled for slot, settled in store.lost().items()}  # where commands could not be read
         self.counts: Counter[str] = Counter()
         self._learn_rules()
         self._resolve_started()
@@ -221,8 +229,18 @@ class Dispatcher:
                     self._changes.take_in(item)
             for damage in reader.take_damaged():
                 self._changes.positions[damage.slot] = damage.base + damage.count
-                self._changes.letters.append(damaged(damage, now_us))
+                self._changes.set_aside(damaged(damage, now_us))
+        self._lost.update((slot.partition, False) for slot in self._changes.lost)
+        self._changes.results.extend(self._unread(now_us))
         return count
+
+    def _unread(self, now_us: int) -> list[Result]:
+        """End the commands that are withdrawn and were never read, where some were damaged."""
+        arrived = {one.id for one in self._changes.arrived}
+        asked = {one.id: one for one in self._changes.withdrawn if one.partition in self._lost and one.id not in arrived}
+        wanted = [one for one in asked.values() if not one.hurry]
+        found = self._store.unheard(wanted) if wanted else []
+        return [unread(one.wish, now_us, first=not self._lost[one.partition]) for one in found if one.wish is not None]
 
     def _commit(self, now_us: int) -> list[StoredAction]:
         room = self._world.in_flight - len(self._flying)
@@ -244,6 +262,7 @@ class Dispatcher:
             postponed=changes.postponed,
             arrived=changes.arrived,
             withdrawn=changes.withdrawn,
+            lost=changes.lost,
             emitted=[*self._appends(RESULTS, changes.results), *self._appends(DEAD_LETTERS, changes.letters)],
             taking=taking,
             sources={one.source: one.incarnation for one in self._readers if one.incarnation is not None},

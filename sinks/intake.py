@@ -72,7 +72,7 @@ def _withdrawn(chunk: Chunk, position: int, record: bytes, now_us: int) -> Withd
         wish = _cancels.decode(record)
     except UNREADABLE as error:
         return _letter(chunk.slot, position, record, ("malformed-json", str(error)), now_us)
-    return Withdrawal(wish.action, wish.execution, wish.hurry)
+    return Withdrawal(wish.action, wish.execution, wish.hurry, chunk.partition, wish)
 
 
 def _readable(record: bytes) -> Action:

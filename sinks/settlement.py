@@ -13,7 +13,7 @@ from random import Random
 from typing import Final, Literal
 
 from schemas.dispatch import Outcome, Postponed, StoredAction
-from schemas.records import Action, DeadLetter, Result, Retry
+from schemas.records import Action, Cancel, DeadLetter, Result, Retry
 from schemas.topics import actions_topic
 
 CRASHES_FORGIVEN: Final = 3  # attempts beyond the policy's, after stops that were ours
@@ -100,6 +100,30 @@ def settled(stored: StoredAction, action: Action, outcome: Outcome, now: Now) ->
         data=outcome.data,
     )
     return Settled(stored.row, result, None if status in ("delivered", "cancelled") else _letter(stored, result))
+
+
+def unread(wish: Cancel, wall_us: int, *, first: bool) -> Result:
+    """End a command that is withdrawn and was never read, for its record was damaged.
+
+    `first` False: the engine counts it as ended already.
+    """
+    return Result(
+        action=wish.action,
+        execution=wish.execution,
+        tenant=wish.tenant,
+        flow=wish.flow,
+        step=wish.step,
+        type=wish.type,
+        connector=wish.connector,
+        status="unknown",
+        attempts=0,
+        at=wish.at,
+        wall=wall_us,
+        first=first,
+        awaited=True,
+        code="unknown_outcome",
+        error="no record of it could be read, and none of its outcome; it lies among those that were damaged",
+    )
 
 
 def _may_repeat(retry: Retry, outcome: Outcome) -> bool:

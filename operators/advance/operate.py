@@ -108,7 +108,7 @@ def _try_now(run: Run, order: OperatorCommand) -> str:
     if not isinstance(step, Act) or parked.about is None:
         return f"'{step.name}' waits, and is not tried: skip it to go on without it"
     run.note("retried", step.name, "action", {"by": order.by})
-    run.cancels = (*run.cancels, Unwanted(action_id(run.id, step.name, parked.about).hex(), step.action, hurry=True))
+    run.cancels = (*run.cancels, Unwanted(action_id(run.id, step.name, parked.about).hex(), step.action, step.name, hurry=True))
     return ""
 
 

@@ -135,5 +135,5 @@ def withdraw(run: Run, sent: Sent) -> Sent:
     if isinstance(step, Call):
         run.abandoned = (*run.abandoned, Abandoned(call_token(sent.step, sent.occurrence), step.name, sent.occurrence))
     elif isinstance(step, Act):
-        run.cancels = (*run.cancels, Unwanted(action_id(run.id, step.name, sent.occurrence).hex(), step.action))
+        run.cancels = (*run.cancels, Unwanted(action_id(run.id, step.name, sent.occurrence).hex(), step.action, step.name))
     return Sent(sent.step, sent.occurrence, sent.unknown, True, sent.names)

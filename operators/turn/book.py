@@ -81,7 +81,15 @@ def _book_said(pending: Pending, live: Live, advanced: Advanced, now_us: int) ->
         connector = pending.reads.world.connector(live.tenant, unwanted.type)
         execution, hurry = live.id.hex(), unwanted.hurry
         cancel = Cancel(
-            action=unwanted.action, execution=execution, tenant=live.tenant, connector=connector, at=now_us, hurry=hurry
+            action=unwanted.action,
+            execution=execution,
+            tenant=live.tenant,
+            connector=connector,
+            at=now_us,
+            hurry=hurry,
+            flow=live.runnable.program.flow,
+            step=unwanted.step,
+            type=unwanted.type,
         )
         pending.said.cancels.append((live.shard, cancel))
     if advanced.calls:

@@ -17,7 +17,7 @@ from flows.roles.process import RoleStatus
 from flows.up.held import STILL_S, ClockHeld, HeldWatch
 from infra.executions import count_by_status
 from infra.log_tables import day_table
-from infra.sqlite import open_writer, rows
+from infra.sqlite import open_writer, rows, value
 from infra.unanswered import unanswered
 from schemas.topics import dispatcher_file, engine_file
 
@@ -62,8 +62,8 @@ def damage_actions(home: Path) -> None:
         )
 
 
-def filled(home: Path) -> Path:
-    files = {"remind.yaml": FLOW, "deal.yaml": CONTRACT, "event.jsonl": json.dumps(EVENT) + "\n"}
+def filled(home: Path, flow: str = FLOW) -> Path:
+    files = {"remind.yaml": flow, "deal.yaml": CONTRACT, "event.jsonl": json.dumps(EVENT) + "\n"}
     sources = home / "sources"
     sources.mkdir()
     for name, text in files.items():
@@ -137,3 +137,31 @@ def test_until_idle_ends_where_nothing_can_move_any_more(tmp_path: Path) -> None
     watch.look({**idle, "engine": engine}, 2 * STILL_S)
     with pytest.raises(ClockHeld, match=r"7 executions wait(.|\n)*for 2 commands there is no outcome"):
         watch.look({**idle, "engine": engine}, 2 * STILL_S + 1)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_the_cancel_of_a_lost_command_has_an_outcome(tmp_path: Path, settled: bool) -> None:
+    awaiting = (
+        "flow: remind\ntrigger: {event: deal.closed}\nsteps: [{action: notify, as: told, await: true, timeout: 1d, with: {}}]\n"
+    )
+    home = filled(tmp_path, awaiting)
+    run_engine(home)
+    damage_actions(home)
+    run_dispatcher(home)
+    if settled:
+        assert "settled: 1 command" in " ".join(millrace(home, "doctor", "--settle")[1].split())
+    assert count_by_status(home / engine_file(0)) == {"waiting": 1}
+    (execution,) = (one.hex() for one in executions(home))
+    code, said = millrace(home, "executions", "cancel", execution, "--tenant", "acme")
+    assert code == 0, said
+    run_engine(home)
+    run_dispatcher(home)
+    run_engine(home)
+    assert count_by_status(home / engine_file(0)) == {"cancelled": 1}
+    with closing(open_writer(home / engine_file(0))) as connection:
+        assert value(connection, "select open_actions from engine") == 0
+
+
+def executions(home: Path) -> list[bytes]:
+    with closing(open_writer(home / engine_file(0))) as connection:
+        return [identity for (identity,) in rows(connection, "select id from executions")]

@@ -20,7 +20,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 def cancel(home: Home, name: str, execution: str = "e1") -> None:
-    home.withdraw(Cancel(action=name, execution=execution, tenant="acme", connector="http", at=home.clock.us))
+    home.withdraw(Cancel(action=name, execution=execution, tenant="acme", connector="http", at=home.clock.us, step="s"))
 
 
 def ends(home: Home) -> list[tuple[str, str, str | None]]:
@@ -247,3 +247,37 @@ def crash(dispatcher: object) -> None:
     """Let go of the file as the end of a process does."""
     store = dispatcher._store  # type: ignore[attr-defined]
     store.close()
+
+
+def test_one_that_could_not_be_read_has_an_unknown_outcome_once(home: Home) -> None:
+    script = Scripted()
+    home.issue(action("a1"))
+    home.issue_raw(b'{"id": "a2", damaged')
+    dispatcher = home.dispatcher(script, calls=InlineCalls())
+    work_off(dispatcher)
+    dispatcher.close()
+    dispatcher = home.dispatcher(script, calls=InlineCalls())
+    for name in ("a1", "a2", "a2"):
+        cancel(home, name)
+    home.issue(action("a3", "e3"))
+    cancel(home, "a3", "e3")
+    work_off(dispatcher)
+    cancel(home, "a2")
+    work_off(dispatcher)
+    dispatcher.close()
+    assert sorted(ends(home)) == [
+        ("a1", "delivered", None),
+        ("a2", "unknown", "unknown_outcome"),
+        ("a3", "cancelled", "cancelled"),
+    ]
+    (told,) = [one for one in home.results() if one.action == "a2"]
+    assert (told.execution, told.tenant, told.step, told.awaited, told.first, told.attempts) == ("e1", "acme", "s", True, True, 0)
+
+
+def test_where_nothing_was_damaged_an_unknown_name_is_passed_over(home: Home) -> None:
+    home.issue(action("a1"))
+    cancel(home, "a9")
+    dispatcher = home.dispatcher(Scripted(), calls=InlineCalls())
+    work_off(dispatcher)
+    dispatcher.close()
+    assert ends(home) == [("a1", "delivered", None)]
