@@ -74,7 +74,7 @@ class StreamConnector(Connector, Protocol):
 class Gathering(NamedTuple):
     """Commands of one lane wait for each other: until there are `most`, or the first of them has waited `wait_us`."""
 
-    lane: str  # tenant, connector, type and key
+    lane: str  # tenant, connector, type, key, key of places, and `most`
     most: int
     wait_us: int
 

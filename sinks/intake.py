@@ -115,10 +115,13 @@ def _allowed_us(action: Action) -> int:
 
 
 def _gathering(action: Action, connector: str) -> Gathering | None:
-    """Name the commands that this one may travel with: the same receiver and credential, so one tenant, type and connector."""
+    """Name the commands that this one may travel with: the same receiver and credential, so one tenant, type and connector.
+
+    Those that allow another number in a batch travel apart, so none is in a larger one than its step says.
+    """
     if action.batch is None:
         return None
-    parts = (action.tenant, connector, action.type, action.batch.key, _place(action))
+    parts = (action.tenant, connector, action.type, action.batch.key, _place(action), str(action.batch.most))
     return Gathering("\0".join(parts), action.batch.most, action.batch.wait_us)
 
 

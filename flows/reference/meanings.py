@@ -235,7 +235,7 @@ OF: Final[dict[str, dict[str, str]]] = {
         "timeout": "Of the whole step with its retries; needed with await.",
         "returns": "The type of the result, where no contract says.",
         "idempotency": "The key under which a service carries it out once; without it the action's id.",
-        "batch": "One call for many commands.",
+        "batch": "One call for many commands of this type; those of another step travel along where key and max are the same.",
         "concurrency": "How many of a key may be on their way, over all executions of the tenant.",
         "order_key": "Commands of one tenant and key keep their order.",
         "on_unknown": "No answer came and the connector cannot tell: ask a person, look_up, or compensate.",

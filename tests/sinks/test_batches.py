@@ -69,6 +69,22 @@ def test_a_batch_has_one_tenant_one_type_and_one_receiver(home: Home) -> None:
     assert other.batches == [["d"]]
 
 
+def test_commands_that_allow_different_numbers_travel_apart(home: Home) -> None:
+    script = Scripted()
+    fewer = BatchWith("k", 2, 30_000_000)
+    home.issue(gathered("a1", "e1"), gathered("b1", "e2", batch=fewer), gathered("a2", "e3"), gathered("b2", "e4", batch=fewer))
+    home.issue(gathered("b3", "e5", batch=fewer), gathered("a3", "e5"), gathered("a4", "e6"))
+    dispatcher = home.dispatcher(script, calls=InlineCalls())
+    work_off(dispatcher)
+    assert sorted(script.batches) == [["a1", "a2", "a4"], ["b1", "b2"]]  # a3 comes behind b3 of its execution
+    home.clock.us += 30_000_000
+    work_off(dispatcher)
+    home.clock.us += 30_000_000
+    work_off(dispatcher)
+    dispatcher.close()
+    assert script.batches[2:] == [["b3"], ["a3"]]
+
+
 def test_commands_of_one_execution_travel_in_one_batch_in_their_order_and_the_next_waits(home: Home) -> None:
     script = Scripted()
     home.issue(gathered("a1", "e1"), gathered("a2", "e1"), gathered("a3", "e1"), action("a4", "e1"))
