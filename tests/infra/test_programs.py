@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from infra import programs as module
 from infra.state_store import SqliteStateStore
 from schemas.ports import ChangedExecution, NewExecution, TurnCommit
+from tests.simulation.run import MEMORY
 
 DAY_US = 86_400_000_000
 FIRST_US = 1_767_225_600_000_000
@@ -67,7 +68,7 @@ class World:
 
 @given(data=st.data())
 def test_what_is_run_is_stored_whatever_sweeps_have_passed(data: st.DataObject) -> None:
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder:
         patch.setattr(module, "SLICE", 3)
         world = World(Path(folder) / "engine-0.db")
         for _ in range(data.draw(st.integers(1, 30), label="turns")):
