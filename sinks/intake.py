@@ -7,6 +7,7 @@ State: none.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -62,9 +63,14 @@ def _redriven(chunk: Chunk, position: int, record: bytes, now_us: int) -> Iterat
     except UNREADABLE:
         return
     try:
-        yield _queued(_readable(wish.payload), wish.payload, wish.connector, (chunk, position, now_us))
+        yield _queued(_readable(wish.payload), wish.payload, wish.connector, (_wished(chunk, wish, now_us), position, now_us))
     except BadRecord as error:
         yield _letter(chunk.slot, position, wish.payload, (error.reason, error.detail), now_us)
+
+
+def _wished(chunk: Chunk, wish: Redrive, now_us: int) -> Chunk:
+    """Count the time of a redrive from its append or from its own stamp, whichever is later: a clock may have been set back."""
+    return replace(chunk, appended_us=max(chunk.appended_us, min(wish.at, now_us)))
 
 
 def _withdrawn(chunk: Chunk, position: int, record: bytes, now_us: int) -> Withdrawal | DeadLetter:

@@ -15,6 +15,8 @@ from sinks.connectors.http import HttpConnector
 from tests.sinks.script import LATER, Scripted
 from tests.sinks.world import NOW_US, Answer, Home, action, receiving, wait_until, work_off
 
+DAY_US = 86_400_000_000
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
@@ -157,6 +159,22 @@ def test_a_redrive_of_what_is_no_command_is_set_aside_too(home: Home) -> None:
         ("bad-time", payloads[0]),
         ("malformed-json", payloads[1]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("stamped_us", "status"),
+    [(0, "dead"), (-5 * DAY_US, "delivered"), (-7 * DAY_US, "dead"), (400 * DAY_US, "delivered")],  # from the reading on
+)
+def test_a_redrive_counts_from_the_later_of_its_append_and_its_own_stamp(home: Home, stamped_us: int, status: str) -> None:
+    now_us = home.clock.us
+    home.clock.us -= 8 * DAY_US  # a clock that was set back stamps the append
+    at = now_us + stamped_us if stamped_us else 0
+    home.operate(encode(Redrive(redrive="a", tenant="acme", connector="http", payload=encode(action("a1")), at=at)))
+    home.clock.us = now_us
+    dispatcher = home.dispatcher(Scripted(), calls=InlineCalls())
+    work_off(dispatcher)
+    dispatcher.close()
+    assert [one.status for one in home.results()] == [status]
 
 
 def test_under_the_event_clock_results_carry_the_time_of_their_action(home: Home) -> None:
