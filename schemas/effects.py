@@ -51,6 +51,7 @@ class Emitted(msgspec.Struct, frozen=True):
     hops: int
     data: Json
     internal: bool = False
+    step: str = ""
 
 
 class Called(msgspec.Struct, frozen=True):

@@ -281,12 +281,28 @@ class Muted(msgspec.Struct, frozen=True):
     params: Json
 
 
+class Said(msgspec.Struct, frozen=True):
+    """An event that was emitted, or a flow that was called. Its id is the same on both sides for the same step and pass."""
+
+    id: str
+    kind: Literal["event", "call"]
+    step: str
+    type: str  # of the event, or the flow
+    about: str | None  # the subject of the event, or the version of the flow
+    params: Json
+
+
 class Shadowed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
-    """What the shadow of an execution did in one turn, on the topic `shadows`; `absent`: it did not start where that one did."""
+    """What the shadow of an execution did in one turn, on the topic `shadows`; `absent`: it did not start where that one did.
+
+    Without a history it tells what the execution beside it has said, to compare it with.
+    """
 
     beside: str  # the execution that it runs beside, or would, had that one started
-    history: History  # in namespace `shadow`
+    tenant: str = ""  # where there is no history
+    history: History | None = None  # in namespace `shadow`
     muted: list[Muted] = []
+    said: list[Said] = []
     absent: bool = False
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
-from flows.engine.shadows import absent_beside
+from flows.engine.shadows import with_shadow
 from flows.engine.work import Segment
 from flows.engine.world import EngineWorld
 from operators.execution.execution import Cause
@@ -22,7 +23,7 @@ from operators.turn.incoming import STARTS, Beside, Candidate
 from schemas.decode import EventFrame, key_rows
 from schemas.ids import event_key
 from schemas.internal import FLOW_ENDED
-from schemas.program import After, Program
+from schemas.program import After
 
 ENVELOPE = ("tenant", "id", "source", "time", "correlationid", "hops")
 
@@ -50,29 +51,46 @@ def _of_frame(
         frame["row"].to_list(), ends, envelope, strict=True
     ):
         started: Lane | None = None
+        gathering: dict[str, str] = {}  # by flow the version in force that gathers this end
         for lane, place, trigger in deployed.followers(tenant, ended["flow"]):
             ready = world.runnable(lane.version)
             env = None if lane == started else after_env(trigger, ready.program, ended)
             key, at = event_key(tenant, source, event), row + first_row
-            if env is not None and _takes(lane, tenant, (ready.program, place), {**ended, **env}, key):
+            if env is not None and _takes(lane, tenant, trigger, {**ended, **env}, key):
                 started = lane
                 watch = place if gathers(trigger) else STARTS
                 cause = Cause(event, source, time_us, correlation or event, hops or 0)
                 now_us = int(clock[at])
                 shadow: Beside = "runs" if lane.side == SHADOW else ""
                 found = Candidate(at, now_us, key, tenant, cause, ready, trigger.name, env, watch, shadow=shadow)
-                yield found
-                beside = deployed.lanes(tenant, lane.flow)[-1]
-                if lane.side == WHOLE and beside.side == SHADOW and beside.takes(tenant, {**ended, **env}, key.hex()):
-                    yield absent_beside(found, world.runnable(beside.version))
+                yield from _compared(found, (lane, trigger), {**ended, **env}, known, gathering)
 
 
-def _takes(lane: Lane, tenant: str, started: tuple[Program, int], env: Mapping[str, Any], key: bytes) -> bool:
+def _compared(
+    found: Candidate,
+    of: tuple[Lane, After],
+    env: Mapping[str, Any],
+    known: tuple[Deployed, EngineWorld],
+    gathering: dict[str, str],
+) -> Iterator[Candidate]:
+    """Give a start and what is to be compared with it. `gathering` notes what the version in force gathers."""
+    (deployed, world), (lane, trigger) = known, of
+    beside = deployed.lanes(found.tenant, lane.flow)[-1]
+    if lane.side == SHADOW:
+        yield replace(found, beside=gathering.get(lane.flow, ""))
+        return
+    if found.watch != STARTS and gather_text(trigger, env) is not None:
+        gathering[lane.flow] = lane.version
+    if beside.side == SHADOW and _takes(beside, found.tenant, trigger, env, found.key):
+        yield from with_shadow(found, world.runnable(beside.version))
+    else:
+        yield found
+
+
+def _takes(lane: Lane, tenant: str, trigger: After, env: Mapping[str, Any], key: bytes) -> bool:
     """Tell whether a lane takes an end; what belongs together by a key of the trigger goes one way together."""
     if lane.side == WHOLE:
         return True
-    program, place = started
-    trigger = program.triggers[place]
-    if not isinstance(trigger, After) or not gathers(trigger):
+    if not gathers(trigger):
         return lane.takes(tenant, env, key.hex())
     return lane._replace(entity=None).takes(tenant, env, gather_text(trigger, env))

@@ -17,7 +17,7 @@ import polars as pl
 from flows.engine.arrivals import arrived_in
 from flows.engine.followers import followers
 from flows.engine.mistyped import MistypedCount
-from flows.engine.shadows import absent_beside, without_present
+from flows.engine.shadows import with_shadow, without_present
 from flows.engine.sighted import refused_slots, retractions, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
@@ -26,7 +26,7 @@ from operators.execution.execution import Cause
 from operators.triggers.lanes import SHADOW, WHOLE
 from operators.triggers.match import TypeTable, match_events
 from operators.turn.deployed import Deployed
-from operators.turn.incoming import STARTS, Arrived, Candidate, Input
+from operators.turn.incoming import Arrived, Candidate, Input
 from schemas.decode import EventFrame, key_rows, select_keys
 from schemas.errors import BadRecord
 from schemas.ids import event_key
@@ -138,10 +138,11 @@ def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any
             start.watch,
             shadow="runs" if lane.side == SHADOW else "",
         )
-        yield found
         beside = shadows.get(entries[index])
-        if beside is not None and start.watch == STARTS and beside.takes(tenant, values[index], key.hex()):
-            yield absent_beside(found, world.runnable(beside.version))
+        if beside is None or not beside.takes(tenant, values[index], key.hex()):
+            yield found
+        else:
+            yield from with_shadow(found, world.runnable(beside.version))
 
 
 def _rows_of(one: Matched) -> pl.DataFrame:

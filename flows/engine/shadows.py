@@ -5,7 +5,7 @@ Reads: candidates. Emits: candidates. State: none. Cost: nothing where no flow e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -16,6 +16,15 @@ from operators.turn.incoming import STARTS, Candidate
 def absent_beside(candidate: Candidate, runnable: Runnable) -> Candidate:
     """Say that a version in shadow would start here, if one of its triggers fitted too."""
     return msgspec.structs.replace(candidate, runnable=runnable, trigger="", env={}, watch=STARTS, shadow="absent")
+
+
+def with_shadow(candidate: Candidate, runnable: Runnable) -> Iterator[Candidate]:
+    """Give a start of the version in force beside which a shadow runs; what only watches is compared once it begins."""
+    if candidate.watch == STARTS:
+        yield candidate
+        yield absent_beside(candidate, runnable)
+    else:
+        yield msgspec.structs.replace(candidate, beside=runnable.program.version)
 
 
 def without_present(candidates: Sequence[Candidate]) -> list[Candidate]:

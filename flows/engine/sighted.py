@@ -20,8 +20,9 @@ from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from operators.advance.advance import Runnable
 from operators.advance.hidden import RETRACT_UNTIL
 from operators.execution.execution import Cause
-from operators.schedules.schedule import slot_key
+from operators.schedules.schedule import is_slot, slot_key
 from operators.schedules.schedule_book import DueSlot
+from operators.schedules.scheduled import flow_of
 from operators.triggers.after import TOLD
 from operators.triggers.lanes import SHADOW
 from operators.triggers.start_inputs import BadInputs, input_env
@@ -30,7 +31,7 @@ from operators.turn.incoming import Candidate, Input, Retraction
 from schemas.decode import key_rows
 from schemas.expression.template import compile_template
 from schemas.ids import event_key, execution_id
-from schemas.program import After, EventTrigger, Schedule, Trigger, Window
+from schemas.program import After, EventTrigger, Program, Schedule, Trigger, Window
 from schemas.records import DeadLetter
 
 ENVELOPE: Final = ("id", "source", "time", "correlationid", "hops")
@@ -45,21 +46,24 @@ def sighted(found: Sightings, deployed: Deployed, runnable: Make, clock: npt.NDA
     nows = _nows(found, clock)
     candidates = [one for verdict in found.verdicts for one in _of_windows(verdict, deployed, runnable, nows)]
     for row, slot in found.slots:
+        flow, in_shadow = flow_of(slot.key.flow)
+        if in_shadow:
+            candidates += _in_shadow(row, slot._replace(key=slot.key._replace(flow=flow)), (deployed, runnable), nows)
+            continue
         candidates += [one for one in (_of_slot(row, slot, runnable, nows),) if isinstance(one, Candidate)]
         candidates += _beside_slot(row, slot, (deployed, runnable), nows)
     return candidates
 
 
 def _beside_slot(row: int, slot: DueSlot, known: tuple[Deployed, Make], nows: Nows) -> Iterator[Candidate]:
-    """Give the start in shadow for a slot of the version in force, whose timetable holds for both."""
+    """Give the start in shadow for a slot of the version in force, if both have it: it is due when that one's is."""
     deployed, runnable = known
     lane = next((one for one in deployed.lanes(slot.key.tenant, slot.key.flow) if one.side == SHADOW), None)
     beside = None if lane is None else _of_slot(row, slot, runnable, nows)
     if lane is None or not isinstance(beside, Candidate) or not lane.takes(slot.key.tenant, {}, None):
         return
     ready = runnable(lane.version)
-    listed = enumerate(ready.program.triggers)
-    place = next((at for at, one in listed if isinstance(one, Schedule) and one.name == slot.key.trigger), None)
+    place = _place_of(slot, ready.program)
     found = None if place is None else _of_slot(row, slot._replace(version=lane.version, place=place), runnable, nows)
     if isinstance(found, Candidate):
         yield msgspec.structs.replace(found, shadow="runs")
@@ -67,9 +71,31 @@ def _beside_slot(row: int, slot: DueSlot, known: tuple[Deployed, Make], nows: No
         yield absent_beside(beside, ready)
 
 
+def _in_shadow(row: int, slot: DueSlot, known: tuple[Deployed, Make], nows: Nows) -> Iterator[Candidate]:
+    """Give the start for a slot that only the version in shadow has; those of both are due with the other's."""
+    deployed, runnable = known
+    tenant, flow, _, _ = slot.key
+    lanes = deployed.lanes(tenant, flow)
+    if not lanes or lanes[-1].side != SHADOW or not lanes[-1].takes(tenant, {}, None):
+        return
+    if _place_of(slot, runnable(lanes[0].version).program) is not None:
+        return
+    found = _of_slot(row, slot, runnable, nows)
+    if isinstance(found, Candidate):
+        yield msgspec.structs.replace(found, shadow="runs")
+
+
+def _place_of(slot: DueSlot, program: Program) -> int | None:
+    """Give the place of the trigger by which a program has a slot too."""
+    _, _, trigger, zone = slot.key
+    named = ((at, one) for at, one in enumerate(program.triggers) if isinstance(one, Schedule) and one.name == trigger)
+    return next((at for at, one in named if zone in one.zones and is_slot(one.cron, zone, slot.slot)), None)
+
+
 def refused_slots(found: Sightings, runnable: Make, now_us: int) -> list[DeadLetter]:
     """Give dead letters for slots whose inputs are not what their flow wants."""
-    made = ((slot, _of_slot(row, slot, runnable, lambda _, due_us: due_us)) for row, slot in found.slots)
+    live = [(row, slot) for row, slot in found.slots if not flow_of(slot.key.flow)[1]]
+    made = ((slot, _of_slot(row, slot, runnable, lambda _, due_us: due_us)) for row, slot in live)
     return [letters.bad_slot(slot, str(error), now_us) for slot, error in made if isinstance(error, BadInputs)]
 
 

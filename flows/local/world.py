@@ -123,7 +123,7 @@ class LocalWorld:
                 self._book(other, advanced, self.now_us)
                 return
             self._book(other, fire(self._moment(other, self.now_us), TOKEN), self.now_us)
-        self._book(one, open_gathering(self._moment(one, self.now_us), one.cause, env, place), self.now_us)
+        self._book(one, open_gathering(self._moment(one, self.now_us), (one.cause, place, key), env), self.now_us)
 
     def _policies(self, one: LocalExecution) -> dict[str, Any]:
         names = one.runnable.program.policies

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from flows.language.compile import CompiledFlow
-from operators.triggers.after import gathers
 from schemas.errors import InvalidInput
 from schemas.pointer import WHOLE, Pointer
 from schemas.program import After, EventTrigger, Program, Trigger, Window
@@ -42,11 +41,6 @@ def pointed(flow: CompiledFlow, current: Pointer | None, program: Callable[[str]
         raise InvalidInput(
             f"flow '{flow.name}' is rolled out to {current.share.words()} just now, so a shadow would be compared with two "
             "versions; deploy one for all, or roll it back, first"
-        )
-    if any(isinstance(trigger, After) and gathers(trigger) for trigger in flow.program.triggers):
-        raise InvalidInput(
-            f"flow '{flow.name}' starts when several flows have ended together, which is counted for one version alone; "
-            "a shadow of it cannot run"
         )
     return Pointer(base, shadow=version, share=share)
 

@@ -14,22 +14,22 @@ from operators.advance.onward import timer_of
 from operators.advance.watch_for import TOKEN, begin_watched, discard, leave
 from operators.execution.execution import Cause, Watch
 from operators.execution.run import Advanced, Moment, Run, advanced, begin, resume
-from operators.triggers.after import gather_key, holds
+from operators.triggers.after import holds
 from schemas.effects import Waiting
 from schemas.errors import BrokenInvariant
 from schemas.internal import FLOW_ENDED
 from schemas.program import After
 
 
-def open_gathering(moment: Moment, cause: Cause, env: Mapping[str, Any], place: int) -> Advanced:
-    """Keep the first end of its key; `moment.state` is None."""
+def open_gathering(moment: Moment, opened: tuple[Cause, int, int | None], env: Mapping[str, Any]) -> Advanced:
+    """Keep the first end: `opened` by which end, for which trigger, under which key; `moment.state` is None."""
+    cause, place, key = opened
     program = moment.runnable.program
     kept = {key: value for key, value in env.items() if key.startswith("after.")}
     run = begin(moment, cause, {**dict.fromkeys(key for key, _ in program.reads), **kept}, moment.now_us)
     trigger = _trigger(run, place)
     if trigger.name:
         run.root["trigger.name"] = trigger.name
-    key = gather_key(program, place, moment.tenant, env)
     time_us = cause.time_us + trigger.within_us
     due_us = max(time_us, run.now_us + trigger.within_us)  # ends of ours may come behind a clock that has run ahead of them
     if key is not None:

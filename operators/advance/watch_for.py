@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from operators.advance.hidden import hide, unhide
 from operators.advance.onward import begin_steps, carry, timer_of
 from operators.advance.queued import stand_by, take_back_queued
@@ -57,7 +59,7 @@ def _watch(run: Run, watch: Watch) -> Advanced:
         back_us = _look_back_us(run, watch)
         run.waits_set = (*run.waits_set, Waiting(key, TOKEN, of.event, back_us, run.now_us - back_us, "watch"))
     run.timers_set.append(timer_of(TOKEN, watch.due_us))
-    run.more().watch = Watch(watch.trigger, key, watch.time_us, watch.due_us, watch.reached, watch.last_us)
+    run.more().watch = msgspec.structs.replace(watch, key=key)
     run.status = "watching"
     return advanced(run, keep=True)
 
@@ -81,7 +83,7 @@ def meet_watch(run: Run, watch: Watch, event: MetEvent) -> Advanced | None:
     use(run, event)
     run.root[detail.then[watch.reached].bind] = event.data
     if watch.reached + 1 < len(detail.then):
-        return _watch(run, Watch(watch.trigger, None, watch.time_us, watch.due_us, watch.reached + 1, event.time_us))
+        return _watch(run, msgspec.structs.replace(watch, key=None, reached=watch.reached + 1, last_us=event.time_us))
     run.cause = Cause(event.id, event.source, event.time_us, event.correlationid, event.hops)
     for name, _ in run.runnable.program.reads:
         run.root[name] = _at(event.data, name.split("."))

@@ -140,6 +140,7 @@ class Watch(msgspec.Struct, frozen=True, array_like=True):
     due_us: int
     reached: int = 0
     last_us: int = 0  # event time of the one before
+    beside: str = ""  # the version in shadow with which it is compared once it has begun
 
 
 class Hidden(msgspec.Struct, frozen=True, array_like=True):

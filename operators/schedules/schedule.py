@@ -55,6 +55,11 @@ def next_slot(cron: str, zone: str, after_us: int) -> Slot | None:
     return next(slots(cron, zone, after_us), None)
 
 
+def is_slot(cron: str, zone: str, slot: Slot) -> bool:
+    """Tell whether a timetable has a slot."""
+    return next_slot(cron, zone, slot.at_us - 1) == slot
+
+
 def slots_between(cron: str, zone: str, after_us: int, until_us: int, most: int = PREVIEW_MAX) -> list[Slot]:
     """Give the slots after one moment up to and with another, the first `most` of them."""
     found: list[Slot] = []

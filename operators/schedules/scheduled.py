@@ -6,9 +6,21 @@ Reads: flows put in force and taken out. Emits: changes in the order in which th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.program import Schedule
+
+_SHADOW: Final = "\0shadow"  # behind the name of a flow; no name holds it
+
+
+def in_shadow(flow: str) -> str:
+    """Name a flow's version in shadow, whose timetable is a place of its own."""
+    return flow + _SHADOW
+
+
+def flow_of(name: str) -> tuple[str, bool]:
+    """Give the flow of a name, and whether it is its version in shadow."""
+    return name.removesuffix(_SHADOW), name.endswith(_SHADOW)
 
 
 class ScheduledFlow(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from operators.execution.issue import shared_row, shared_template, text_of
 from operators.execution.run import Run, StepFunction
 from schemas.effects import Emitted
@@ -19,7 +21,8 @@ def emit_event(step: Emit) -> StepFunction:
         said = data(run.env)
         subject = None if key is None else text_of(key_text(key(run.env)), step.name, "key")
         identity = action_id(run.id, step.name, run.occurrence(step.name)).hex()
-        run.events = (*run.events, event_of(run, identity, (step.event, step.topic), subject, said))
+        event = event_of(run, identity, (step.event, step.topic), subject, said)
+        run.events = (*run.events, msgspec.structs.replace(event, step=step.name))
         run.note("emitted", step.name, "emit", {"event": identity, "type": step.event})
         return step.next
 

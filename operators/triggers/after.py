@@ -94,17 +94,18 @@ def gather_text(trigger: After, env: Mapping[str, Any]) -> str | None:
     return key_text(env.get("event.correlationid") if trigger.key is None else _row(trigger.key)(env))
 
 
-def gather_key(program: Program, place: int, tenant: str, env: Mapping[str, Any]) -> int | None:
+def gather_key(program: Program, place: int, tenant: str, env: Mapping[str, Any], *, shadow: bool = False) -> int | None:
     """Give the key under which ends belong together for a trigger; None if the end has no value there.
 
-    It outlives versions of the flow that keep the trigger as it is.
+    It outlives versions of the flow that keep the trigger as it is. What gathers in shadow gathers for itself.
     """
     trigger = program.triggers[place]
     assert isinstance(trigger, After)
     text = gather_text(trigger, env)
     if text is None:
         return None
-    of = (("after", ",".join(sorted(trigger.flows))), ("flow", program.flow), ("key", text), ("trigger", trigger.name))
+    apart = (("shadow", ""),) if shadow else ()
+    of = (("after", ",".join(sorted(trigger.flows))), ("flow", program.flow), ("key", text), ("trigger", trigger.name), *apart)
     return wait_key(tenant, FLOW_ENDED, of)
 
 

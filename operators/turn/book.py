@@ -12,6 +12,7 @@ from heapq import heappush
 from operators.advance.advance import Advanced, Moment, meet, retract
 from operators.advance.met_parts import part_of, reads_of
 from operators.steps.wait_for import pass_over
+from operators.turn.compared import note_begun, note_said
 from operators.turn.emit import event_too_many_hops, flow_ended, too_many_hops
 from operators.turn.limit_book import follow, place_of
 from operators.turn.live import Live, core_id
@@ -47,6 +48,7 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     before = place_of(live.state) if limited else None
     if advanced.begun is not None:
         note_verdict(pending, live, begins=True)
+        note_begun(pending, live)
     live.state, live.status, live.env, live.touched = advanced.state, advanced.status, advanced.env, True
     if advanced.begun is not None:  # a watch has become an execution
         live.cause, live.started_us, live.known = advanced.begun, now_us, {}
@@ -54,8 +56,7 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
     if advanced.timers_gone or advanced.timers_set or advanced.waits_gone:
         _book_times(pending, live, advanced)
     if live.shadow:
-        live.muted.extend(advanced.commands)
-        pending.queue.append(TwinAsks(live.row, now_us))
+        _mute(pending, live, advanced, now_us)
     else:
         _book_commands(pending, live, advanced.commands, now_us)
         _book_said(pending, live, advanced, now_us)
@@ -63,6 +64,15 @@ def book(pending: Pending, live: Live, advanced: Advanced | None, now_us: int) -
         follow(pending, live, before, advanced, now_us)
     if advanced.waits_set:
         _open(pending, live, advanced.waits_set, now_us)
+
+
+def _mute(pending: Pending, live: Live, advanced: Advanced, now_us: int) -> None:
+    """Keep what a shadow says to itself."""
+    live.muted.extend(advanced.commands)
+    note_said(pending, live, advanced)
+    if live.status == "discarded":
+        pending.gone.append(live)
+    pending.queue.append(TwinAsks(live.row, now_us))
 
 
 def _book_commands(pending: Pending, live: Live, commands: Iterable[Command], now_us: int) -> None:
@@ -75,6 +85,8 @@ def _book_commands(pending: Pending, live: Live, commands: Iterable[Command], no
 
 def _book_said(pending: Pending, live: Live, advanced: Advanced, now_us: int) -> None:
     """Take in what an execution says to others: events, cancels, calls, its end."""
+    if advanced.events or advanced.calls:
+        note_said(pending, live, advanced)
     if advanced.events:
         _book_events(pending, live, advanced.events, now_us)
     for unwanted in advanced.cancels:

@@ -16,8 +16,9 @@ from operators.execution.execution import Cause
 from operators.triggers.lanes import SHADOW
 from operators.triggers.start_inputs import BadInputs, input_env, manual_of
 from operators.turn.book import book, expect, meet_open, moment_of
+from operators.turn.compared import compared
 from operators.turn.emit import call_too_many_hops, shadowed
-from operators.turn.gathered import gathering_of, lapse, open_one, take_end
+from operators.turn.gathered import gathering_of, is_beside_none, lapse, open_one, take_end
 from operators.turn.incoming import Arrived, Candidate, Input
 from operators.turn.limit_book import place_of
 from operators.turn.limited import ask_again, ask_first, next_of, start_within
@@ -66,7 +67,7 @@ def start_candidate(pending: Pending, candidate: Candidate) -> None:
 def start_watch(pending: Pending, candidate: Candidate) -> None:
     """Watch for what an absence or a sequence waits for, from its first event on; gather ends of flows."""
     gathers = isinstance(candidate.runnable.program.triggers[candidate.watch], After)
-    if gathers and take_end(pending, candidate):
+    if gathers and (take_end(pending, candidate) or is_beside_none(pending, candidate)):
         _settle(pending)
         return
     live = _born(pending, candidate)
@@ -74,10 +75,14 @@ def start_watch(pending: Pending, candidate: Candidate) -> None:
         return
     if gathers:
         open_one(pending, candidate, live)
+        _settle(pending)
         return
     moment = moment_of(pending, live, candidate.now_us)
     env = {**candidate.env, TWIN: []} if live.shadow else candidate.env
-    book(pending, live, watch(moment, candidate.cause, env, candidate.watch), candidate.now_us)
+    advanced = compared(candidate, watch(moment, candidate.cause, env, candidate.watch))
+    book(pending, live, advanced, candidate.now_us)
+    if advanced is None and live.shadow:
+        pending.gone.append(live)
     note_late_start(pending, candidate, live)
     _settle(pending)
 
@@ -94,6 +99,7 @@ def fire_timer(pending: Pending, timer: Timer, now_us: int, *, deadline: bool) -
         return
     if live is not None and gathering_of(live) is not None:
         lapse(pending, live, now_us)
+        _settle(pending)
         return
     advanced = None
     if live is not None and live.state is not None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from operators.execution.wait_shapes import WaitShapes
-from operators.schedules.scheduled import Scheduled
+from operators.schedules.scheduled import Scheduled, in_shadow
 from operators.triggers.after import counted_as
 from operators.triggers.lanes import ORDERS, SHADOW, Lane, lanes_of, slots_of
 from operators.triggers.match import TypeTable, make_table
@@ -175,11 +175,15 @@ class Deployed:
             self.shadowed.add(flow)
         self._own(tenant, flow, self._owners.setdefault(flow, set()).add)
         slots = slots_of(lanes)
-        listed = enumerate(self._triggers[slots])
-        self.scheduled.put(tenant, flow, slots, [(at, one) for at, one in listed if isinstance(one, Schedule)])
+        self.scheduled.put(tenant, flow, slots, self._schedules(slots))
+        if lanes[-1].side == SHADOW:
+            self.scheduled.put(tenant, in_shadow(flow), lanes[-1].version, self._schedules(lanes[-1].version))
         for lane in lanes:
             beside = lanes[-1] if lanes[-1].side == SHADOW and lane is not lanes[-1] else None
             self._put_lane(tenant, lane, beside)
+
+    def _schedules(self, version: str) -> list[tuple[int, Schedule]]:
+        return [(at, one) for at, one in enumerate(self._triggers[version]) if isinstance(one, Schedule)]
 
     def _put_lane(self, tenant: str, lane: Lane, beside: Lane | None) -> None:
         """Let the triggers of a lane stand for themselves: which of the lanes takes a start is asked when they fit."""
@@ -226,6 +230,7 @@ class Deployed:
             followers.discard((tenant, flow))
         self.watching.drop(tenant, flow)
         self.scheduled.put(tenant, flow, "", [])
+        self.scheduled.put(tenant, in_shadow(flow), "", [])
         self._own(tenant, flow, self._owners.get(flow, set()).discard)
 
     def _own(self, tenant: str, flow: str, change: Callable[[str], None]) -> None:

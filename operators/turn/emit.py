@@ -47,7 +47,7 @@ class Emission:
     events: list[tuple[Live, Emitted]] = field(default_factory=list)
     cancels: list[tuple[int, Cancel]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
-    shadows: list[tuple[int, Shadowed]] = field(default_factory=list)  # of those that did not start
+    shadows: list[tuple[int, Shadowed]] = field(default_factory=list)  # of those that did not start, and what is compared
 
 
 def emit(lives: Iterable[Live], said: Emission, connector: Connector, partitions: int) -> list[Append]:
@@ -112,7 +112,7 @@ def shadowed(live: Live, *, absent: bool = False) -> Shadowed:
     history = _history(live, SHADOW)
     history.bound.pop(TWIN, None)
     muted = [Muted(one.id, one.step, one.type, one.data) for one in (command.action() for command in live.muted)]
-    return Shadowed(beside=core_id(live).hex(), history=history, muted=muted, absent=absent)
+    return Shadowed(beside=core_id(live).hex(), history=history, muted=muted, said=live.said, absent=absent)
 
 
 def too_many_hops(command: Command, at_us: int) -> DeadLetter:

@@ -11,10 +11,12 @@ from operators.advance.gather import gather, missing, open_gathering
 from operators.advance.watch_for import TOKEN
 from operators.triggers.after import gather_key
 from operators.turn.book import book, moment_of
+from operators.turn.compared import compared
 from operators.turn.emit import gathered_in_vain
 from operators.turn.incoming import Candidate
-from operators.turn.live import Live
+from operators.turn.live import TWIN, Live
 from operators.turn.pending import Pending, live_of, see
+from schemas.ids import twin_id
 from schemas.program import After
 
 
@@ -31,8 +33,7 @@ def open_for(pending: Pending, candidate: Candidate, key: int) -> Live | None:
 
 def take_end(pending: Pending, candidate: Candidate) -> bool:
     """Give an end to the gathering that is open for its key; False if there is none, so that it opens one."""
-    program = candidate.runnable.program
-    key = gather_key(program, candidate.watch, candidate.tenant, candidate.env)
+    key = _key(candidate)
     live = None if key is None else open_for(pending, candidate, key)
     if live is None:
         return key is None
@@ -41,16 +42,26 @@ def take_end(pending: Pending, candidate: Candidate) -> bool:
     if advanced is None:  # its time is over, though that was not heard yet
         lapse(pending, live, now_us)
         return False
-    see(pending, candidate.key, candidate.tenant, candidate.row)
+    if not live.shadow:
+        see(pending, candidate.key, candidate.tenant, candidate.row)
     book(pending, live, advanced, now_us)
     return True
 
 
+def is_beside_none(pending: Pending, candidate: Candidate) -> bool:
+    """Tell whether a shadow would gather from another end on than the version in force does, which has others already."""
+    return (
+        bool(candidate.shadow and candidate.beside) and twin_id(candidate.identity(pending.batch.namespace)) not in pending.by_id
+    )
+
+
 def open_one(pending: Pending, candidate: Candidate, live: Live) -> None:
     """Open a gathering with its first end."""
-    moment = moment_of(pending, live, candidate.now_us)
-    book(pending, live, open_gathering(moment, candidate.cause, candidate.env, candidate.watch), candidate.now_us)
-    key = gather_key(candidate.runnable.program, candidate.watch, candidate.tenant, candidate.env)
+    moment, key = moment_of(pending, live, candidate.now_us), _key(candidate)
+    advanced = open_gathering(moment, (candidate.cause, candidate.watch, key), candidate.env)
+    if live.shadow and advanced.state is not None:
+        advanced.state.env[TWIN] = []
+    book(pending, live, compared(candidate, advanced), candidate.now_us)
     if key is not None:
         pending.gathering[key] = live.row
 
@@ -60,9 +71,14 @@ def lapse(pending: Pending, live: Live, now_us: int) -> None:
     trigger = gathering_of(live)
     if trigger is None or live.state is None:
         return
-    left = missing(trigger, live.state.env)
-    pending.said.dead.append(gathered_in_vain(live, left, trigger.within_us, now_us))
+    if not live.shadow:
+        left = missing(trigger, live.state.env)
+        pending.said.dead.append(gathered_in_vain(live, left, trigger.within_us, now_us))
     book(pending, live, fire(moment_of(pending, live, now_us), TOKEN), now_us)
+
+
+def _key(candidate: Candidate) -> int | None:
+    return gather_key(candidate.runnable.program, candidate.watch, candidate.tenant, candidate.env, shadow=bool(candidate.shadow))
 
 
 def gathering_of(live: Live) -> After | None:

@@ -41,6 +41,7 @@ class Candidate(msgspec.Struct, frozen=True):
     known: bool = False
     behind: int = 0  # the time of what the clock sets going: it comes behind all starts of its row
     shadow: Beside = ""  # it starts a shadow, or is where one does not start
+    beside: str = ""  # of what watches: the version in shadow with which it is compared, of a shadow the one in force
 
     def identity(self, namespace: str) -> bytes:
         """Give the id of the execution that it starts."""

@@ -14,7 +14,7 @@ from schemas.commands import Command
 from schemas.exact_json import PLAIN, exact
 from schemas.ids import shard_of, twin_id
 from schemas.ports import ChangedExecution, NewExecution, StoredExecution
-from schemas.records import Status, Transition
+from schemas.records import Said, Status, Transition
 
 TENANTS_REMEMBERED = 100_000
 TWIN: Final = "#twin"  # in the environment of a shadow: what came for the other one and not yet for it; no name of a flow
@@ -41,7 +41,8 @@ class Live(msgspec.Struct):
     called_by: str | None = None  # the parent's public id, in the turn of the start
     moved: bool = False  # to another version, in this turn
     shadow: bool = False  # it runs beside another, and all that it says is muted
-    muted: list[Command] = []  # what it would have sent in this turn
+    muted: list[Command] = []  # what it would have sent in this turn, and what else it would have said
+    said: list[Said] = []
     known: Mapping[str, Any] = {}  # what it had bound before this turn
     env: Mapping[str, Any] = {}  # what it has bound now
     transitions: list[Transition] = []  # msgspec gives each its own

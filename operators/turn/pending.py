@@ -19,7 +19,7 @@ from schemas.ids import LIVE
 from schemas.limits import LimitChanges, LimitReads
 from schemas.ports import Append, ChangedExecution, MissedVerdict, NewExecution, Remembered, StoredExecution, Timer, Wait
 from schemas.program import Program
-from schemas.records import DeadLetter, Late
+from schemas.records import DeadLetter, Late, Said
 
 NOBODY: Final = Arrivals(())
 
@@ -261,6 +261,9 @@ class Pending:
     verdicts: list[tuple[int, MissedVerdict]] = field(default_factory=list)  # with the first row behind each
     late: list[Late] = field(default_factory=list)  # first events of sequences whose time was over when they came
     gathering: dict[int, int] = field(default_factory=dict)  # by key the rows of what gathers ends of flows since this turn
+    begun: list[tuple[Live, str]] = field(default_factory=list)  # watches, each with the version in shadow to compare with
+    gone: list[Live] = field(default_factory=list)  # shadows that watched and left without a trace
+    told: dict[int, list[Said]] = field(default_factory=lambda: defaultdict(list))  # by row what may have a shadow said
     admission: Admission = field(init=False)
     followed: bool = field(init=False)  # whether any flow starts after another
 

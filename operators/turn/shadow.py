@@ -17,9 +17,9 @@ from operators.advance.unanswered import asks, go_on_alone
 from operators.execution.execution import State
 from operators.execution.frames import call_place, call_token
 from operators.turn.book import book, moment_of
-from operators.turn.emit import shadowed
+from operators.turn.compared import Start, tell_absent
 from operators.turn.incoming import Candidate, Retraction
-from operators.turn.live import TWIN, Live, core_id, shard_of_tenant
+from operators.turn.live import TWIN, Live, core_id
 from operators.turn.pending import ChildEnd, Pending, TwinAsks, TwinEnded, live_of
 from operators.turn.told import told
 from schemas.effects import Ended
@@ -41,10 +41,8 @@ def note_absent(pending: Pending, candidate: Candidate) -> None:
     identity = candidate.identity(pending.batch.namespace)
     if twin_id(identity) not in pending.by_id or identity in pending.by_id:
         return
-    shard, now_us = shard_of_tenant(candidate.tenant), candidate.now_us
-    none = Live(0, shard, identity, candidate.tenant, candidate.runnable, now_us, candidate.cause, None, "discarded", True)
-    none.shadow = True
-    pending.said.shadows.append((shard, shadowed(none, absent=True)))
+    start = Start(twin_id(identity), candidate.tenant, candidate.cause, candidate.now_us)
+    tell_absent(pending, start, candidate.runnable)
 
 
 def mirror(

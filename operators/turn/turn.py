@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from operators.turn.book import expect
 from operators.turn.carry import fire_timer, give, meet_wait, start_candidate, start_watch
+from operators.turn.compared import compare
 from operators.turn.emit import Emission, emit
 from operators.turn.incoming import STARTS, Candidate
 from operators.turn.live import changed_row, new_row
@@ -44,6 +45,7 @@ def begin(batch: Batch, reads: Reads) -> Pending:
         (start_candidate if candidate.watch == STARTS else start_watch)(pending, candidate)
     pending.reach = LAST
     _go_on(pending, LAST, batch.times.at_end())
+    compare(pending)
     return pending
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from sinks.projection.shadow_views import SHADOW_TABLES, SHADOW_VIEWS
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 HALVES: Final = ("half_0", "half_1")
 EVENTS: Final = "events"
 HISTORY: Final = "history"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any, Final
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +112,16 @@ def said(one: Rolled) -> dict[str, list[Any]]:
     return {topic: sorted(one.records(topic), key=str) for topic in LIVE_TOPICS}
 
 
+def shadows(one: Rolled) -> list[Any]:
+    """Give what shadows did, without what those beside them have said."""
+    return [record for record in one.records("shadows") if "history" in record]
+
+
+def absent(one: Rolled) -> list[tuple[str, str]]:
+    """Give (flow, execution) of the starts that are told to be made by the version in force alone."""
+    return [(record["history"]["flow"], record["beside"]) for record in shadows(one) if record.get("absent")]
+
+
 def ways(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     """Give the transitions of executions and of shadows, by the execution that they belong to."""
     live: dict[str, list[Any]] = defaultdict(list)
@@ -118,7 +129,7 @@ def ways(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     for record in one.records("history"):
         if record["flow"] == "main":
             live[record["execution"]] += [moment[:4] for moment in record["transitions"]]
-    for record in one.records("shadows"):
+    for record in shadows(one):
         assert record["history"]["namespace"] == "shadow"
         shadow[record["beside"]] += [moment[:4] for moment in record["history"]["transitions"]]
     return dict(live), dict(shadow)
@@ -178,7 +189,7 @@ def beside(one: Rolled, added: str) -> tuple[str, list[tuple[str, str]]]:
     one.hold(held=True)
     one.tell([order(1, 0, {"total": 2})])
     assert one.answer(lambda _: {"id": "S1"}) == 1
-    found = [record["history"] for record in one.records("shadows")]
+    found = [record["history"] for record in shadows(one)]
     assert one.answer(outcome) == 0
     return found[-1]["status"], [(moment[1], moment[2]) for record in found for moment in record["transitions"]]
 
@@ -208,7 +219,7 @@ def begun(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     shadow: dict[str, list[Any]] = defaultdict(list)
     for record in one.records("history"):
         live[record["flow"] + record["execution"]] += [moment[:4] for moment in record["transitions"]]
-    for record in one.records("shadows"):
+    for record in shadows(one):
         shadow[record["history"]["flow"] + record["beside"]] += [moment[:4] for moment in record["history"]["transitions"]]
     return dict(live), dict(shadow)
 
@@ -226,6 +237,198 @@ def test_whatever_starts_a_flow_starts_its_shadow(drawn: Any, sizes: list[int], 
     assert live == shadow
     assert live
     assert all(one["data"]["order"]["said"].startswith("one") for one in notices)
+
+
+JOINED: Final = """
+---
+flow: joint
+trigger: {after: [plain, kept], status: any, join: all, within: 3h}
+ROLLOUT
+steps: [{emit: order.noticed, with: {order: {said: "VERSION {{ after.plain.execution }} {{ after.kept.execution }}"}}}]
+"""
+
+
+@settings(max_examples=5, deadline=None)
+@given(rollouts.told, st.lists(st.integers(1, 15), max_size=3), st.sampled_from([1, 3, 8192]), st.booleans())
+def test_ends_that_start_a_flow_together_start_its_shadow(drawn: Any, sizes: list[int], turn_rows: int, again: bool) -> None:
+    text = rollouts.CONTRACTS + rollouts.FLOWS.replace("\nROLLOUT", "") + JOINED
+    with rolled(turn_rows) as both:
+        both.deploy(text.replace("\nROLLOUT", "").replace("VERSION", "one"))
+        both.deploy(
+            text.replace("ROLLOUT", "rollout: {shadow: true}")
+            .replace('"VERSION {{ after', '"two {{ after')
+            .replace("VERSION", "one")
+        )
+        rollouts.sent(both, rollouts.records(drawn), sizes, again=again)
+        found = [{name: one for name, one in ways_of.items() if name.startswith("joint")} for ways_of in begun(both)]
+        sides = said_on_both_sides(both)
+        letters = Counter(one["kind"] for one in both.records("dead_letters"))
+        assert absent(both) == []
+    assert found[0] == found[1]
+    assert [{**one, "words": one["words"].replace("two", "one")} for one in sides[1]] == sides[0]
+    with rolled() as alone:
+        alone.deploy(text.replace("\nROLLOUT", "").replace("VERSION", "one"))
+        rollouts.sent(alone, rollouts.records(drawn), [], again=False)
+        assert Counter(one["kind"] for one in alone.records("dead_letters")) == letters
+
+
+def said_on_both_sides(one: Rolled) -> list[list[Any]]:
+    """Give the emitted events of executions and of shadows, by their ids."""
+    sides: list[list[Any]] = [[], []]
+    for record in one.records("shadows"):
+        for word in record.get("said", []):
+            sides["history" in record].append({"id": word["id"], "words": word["params"]["order"]["said"]})
+    return [sorted(side, key=str) for side in sides]
+
+
+WATCHED: Final = """
+flow: kept
+trigger: {event: order.placed, conditions: [order.total >= LEAST], absence: {of: order.cancelled, as: gone,
+  correlate: gone.order.customer_id == order.customer_id, within: 30m}}
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: churn
+trigger: {sequence: {key: order.customer_id, within: 2h,
+  events: [{event: order.placed, as: first, conditions: [order.total >= LEAST]}, {event: order.cancelled, as: second}]}}
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: soon
+trigger: {event: order.placed, absence: {of: order.cancelled, as: gone,
+  correlate: gone.order.customer_id == order.customer_id, within: SOON}}
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: by_slot
+tenant: acme
+trigger: {schedule: "CRON", zone: UTC}
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: either
+trigger: EITHER
+ROLLOUT
+steps: [{delay: 1m}]
+---
+flow: ended
+trigger: {after: [kept, soon], join: all, status: STATUS, within: 4h}
+ROLLOUT
+steps: [{delay: 1m}]
+"""
+AT_ONCE: Final = "{event: order.placed}"
+LATER: Final = """{event: order.placed, absence: {of: order.cancelled, as: gone,
+  correlate: gone.order.customer_id == order.customer_id, within: 10m}}"""
+
+
+def watched(least: int, soon: str, cron: str, either: str, status: str) -> str:
+    text = WATCHED.replace("LEAST", str(least)).replace("SOON", soon).replace("CRON", cron).replace("EITHER", either)
+    return rollouts.CONTRACTS + text.replace("STATUS", status)
+
+
+WIDE: Final = watched(1, "10m", "*/15 * * * *", AT_ONCE, "any")
+NARROW: Final = watched(9, "40m", "*/30 * * * *", LATER, "failed")
+EVENTS: Final = (  # number, minute, customer, placed: a stays, b goes within 10 minutes, c within 40
+    (1, 0, "a", True),
+    (2, 0, "b", True),
+    (3, 0, "c", True),
+    (4, 5, "b", False),
+    (5, 35, "c", False),
+    (6, 200, "z", False),
+)
+
+
+def watch_both(one: Rolled, force: str, shadow: str, *, again: bool) -> tuple[list[tuple[str, str]], ...]:
+    """Give (flow, event) of what began in force, in shadow, and of what is told not to begin in shadow."""
+    one.deploy(force.replace("\nROLLOUT", ""))
+    one.deploy(shadow.replace("ROLLOUT", "rollout: {shadow: true}"))
+    one.hold(held=True)
+    for number, minute, customer, placed in EVENTS:
+        kind = "order.placed" if placed else "order.cancelled"
+        one.tell([order(number, minute, {"total": 3, "customer_id": customer}, kind=kind)])
+        if again:
+            one.restart()
+    one.hold(held=False)
+    one.turns()
+    live = [(record["flow"], record["event"]) for record in one.records("history") if record["transitions"][0][1] == "started"]
+    told = [record["history"] for record in shadows(one)]
+    muted = [
+        (record["flow"], record["event"])
+        for record in told
+        if record["transitions"][:1] and record["transitions"][0][1] == "started"
+    ]
+    missing = [(record["history"]["flow"], record["history"]["event"]) for record in shadows(one) if record.get("absent")]
+    return sorted(live), sorted(muted), sorted(missing)
+
+
+@pytest.mark.parametrize(("turn_rows", "again"), [(1, True), (8192, False)])
+def test_a_watch_by_which_the_version_in_force_alone_starts_is_told(turn_rows: int, *, again: bool) -> None:
+    with rolled(turn_rows) as one:
+        live, muted, missing = watch_both(one, WIDE, NARROW, again=again)
+    flows = {flow for flow, _ in live}
+    assert flows == {"kept", "churn", "soon", "by_slot", "either", "ended"}
+    assert Counter(missing) == Counter(live) - Counter(muted)
+    assert {("kept", "e1"), ("kept", "e3"), ("soon", "e3"), ("either", "e2"), ("churn", "e4"), ("churn", "e5")} <= set(missing)
+    assert {flow for flow, _ in missing} == flows
+    assert not Counter(muted) - Counter(live)
+
+
+@pytest.mark.parametrize(("turn_rows", "again"), [(1, True), (8192, False)])
+def test_a_watch_by_which_the_version_in_shadow_alone_starts_is_told(turn_rows: int, *, again: bool) -> None:
+    with rolled(turn_rows) as one:
+        live, muted, missing = watch_both(one, NARROW, WIDE, again=again)
+    assert missing == []
+    assert not Counter(live) - Counter(muted)
+    alone = Counter(muted) - Counter(live)
+    assert {flow for flow, _ in alone} == {"kept", "churn", "soon", "by_slot", "either"}
+
+
+def test_a_watch_from_before_the_shadow_is_compared_with_nothing() -> None:
+    with rolled() as one:
+        one.deploy(WIDE.replace("\nROLLOUT", ""))
+        one.hold(held=True)
+        one.tell([order(1, 0, {"total": 3, "customer_id": "a"})])
+        one.deploy(NARROW.replace("ROLLOUT", "rollout: {shadow: true}"))
+        one.tell([order(6, 200, {"total": 3, "customer_id": "z"}, kind="order.cancelled")])
+        assert {flow for flow, _ in absent(one)} == {"by_slot", "ended"}
+        begun_by = {record["flow"] for record in one.records("history") if record["event"] == "e1"}
+    assert begun_by == {"kept", "soon", "either"}
+
+
+SAYING: Final = """
+flow: child
+inputs: {order: string}
+trigger: {manual: {roles: [desk]}}
+steps: [{delay: 1m}]
+---
+flow: teller
+trigger: {event: order.placed}
+ROLLOUT
+steps:
+  - {emit: order.noticed, key: "coalesce(order.customer_id, order.id)", with: {order: {said: "WORDS {{ order.id }}"}}}
+  - {emit: order.noticed, as: same, with: {order: {said: "as ever"}}}
+  - {call: child, as: helped, await: false, with: {order: "WORDS"}}
+"""
+
+
+def test_what_is_emitted_and_called_is_compared_word_by_word() -> None:
+    with rolled() as one:
+        one.deploy(rollouts.CONTRACTS + SAYING.replace("\nROLLOUT", "").replace("WORDS", "hello"))
+        one.tell([order(1, 0, {"total": 3, "customer_id": "a"})])
+        assert one.records("shadows") == []
+        one.deploy(rollouts.CONTRACTS + SAYING.replace("ROLLOUT", "rollout: {shadow: true}").replace("WORDS", "bye"))
+        one.tell([order(2, 0, {"total": 3, "customer_id": "a"})])
+        sides: list[dict[str, Any]] = [{}, {}]
+        for record in one.records("shadows"):
+            sides["history" in record].update({word["id"]: word for word in record.get("said", [])})
+        emitted = {event["id"]: event["data"] for event in one.records("notices.events") if event["causationid"] == "e2"}
+    live, shadow = sides
+    assert live.keys() == shadow.keys()
+    assert len(live) == 3
+    assert {key: word["params"] for key, word in live.items() if word["kind"] == "event"} == emitted
+    differ = sorted((word["kind"], word["step"]) for key, word in live.items() if word != shadow[key])
+    assert [kind for kind, _ in differ] == ["call", "event"]
+    assert {word["about"] for word in live.values() if word["kind"] == "event"} == {"a", None}
 
 
 ONE_SIDED: Final = """
@@ -273,8 +476,7 @@ def test_what_only_the_version_in_force_starts_is_told_where_it_starts() -> None
         one.turns()
         begun_at = [record for record in one.records("history") if record["transitions"][0][1] == "started"]
         live = sorted((record["flow"], record["execution"]) for record in begun_at)
-        absent = [record for record in one.records("shadows") if record["absent"]]
-        told = sorted((record["history"]["flow"], record["beside"]) for record in absent)
+        told = sorted(absent(one))
     assert {flow for flow, _ in live} == {"plain", "behind", "often", "by_slot", "desk"}
     assert told == live
 
@@ -289,7 +491,7 @@ def test_what_only_the_version_in_shadow_starts_is_told_too() -> None:
         one.tell([order(1, 0, {"total": 3})])
         one.hold(held=False)
         one.turns()
-        found = [record["history"] for record in one.records("shadows")]
+        found = [record["history"] for record in shadows(one)]
         assert one.records("history") == []
     assert {record["flow"]: record["status"] for record in found} == {"often": "completed", "plain": "completed"}
     assert len({record["execution"] for record in found}) == 2
@@ -319,8 +521,8 @@ def test_a_shadow_of_what_waits_for_an_absence_runs_whatever_the_limits() -> Non
         one.deploy(WATCH.replace("SHADOW", "rollout: {shadow: true}").replace("NUMBER", "2"))
         one.tell([order(1, 0, {})])
         one.tell([order(2, 600, {})])
-        shadows = [record["history"] for record in one.records("shadows")]
-        first = [history for history in shadows if history["event"] == "e1"]
+        told = [record["history"] for record in shadows(one)]
+        first = [history for history in told if history["event"] == "e1"]
         assert first[-1]["status"] == "completed"
         assert [action["data"]["v"] for action in one.records("actions.file")][:1] == [1]
 

@@ -84,7 +84,7 @@ def test_a_flow_that_ends_again_takes_the_place_of_its_earlier_end() -> None:
     def moment(state: State | None, at_us: int) -> Moment:
         return Moment(ready, TENANT, ID, state, at_us)
 
-    opened = open_gathering(moment(None, NOW), CAUSE, env("first", "one"), 0)
+    opened = open_gathering(moment(None, NOW), (CAUSE, 0, 7), env("first", "one"))
     again = gather(moment(opened.state, NOW + 1), msgspec.structs.replace(CAUSE, event="e2"), env("first", "two"))
     assert again is not None
     assert (again.status, again.waits_set, again.timers_set, again.timers_gone) == ("watching", (), [], [])
@@ -105,7 +105,7 @@ def test_ends_that_are_read_behind_a_clock_that_ran_ahead_belong_together_by_the
     ready = make_runnable(msgspec.structs.replace(runnable(act("say")).program, triggers=(trigger,), reads=READS))
     far_us = NOW + 9 * HOUR
     env = [after_env(trigger, ready.program, the_end(flow)) or {} for flow in ("first", "second")]
-    opened = open_gathering(Moment(ready, TENANT, ID, None, far_us), CAUSE, env[0], 0)
+    opened = open_gathering(Moment(ready, TENANT, ID, None, far_us), (CAUSE, 0, 7), env[0])
     assert [one.due_us for one in opened.timers_set] == [far_us + HOUR]
     last = msgspec.structs.replace(CAUSE, event="e2", time_us=NOW + HOUR)
     assert gather(Moment(ready, TENANT, ID, opened.state, far_us), last, env[1]) is not None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from schemas.records import History, Json, Muted, Shadowed, Transition, encode
+from schemas.records import History, Json, Muted, Said, Shadowed, Transition, encode
 from tests.sinks.test_projection import Views
 from tests.sinks.world import NOW_US, action
 
@@ -111,6 +112,54 @@ def test_starts_ends_steps_and_actions_that_differ_are_rows(views: Views) -> Non
     assert views.rows(f"{WHAT.partition(' order')[0]} where execution = 'gone'") == [
         ["gone", "action", "tell", '{"action":"say","with":{"n":1}}', None]
     ]
+
+
+def word(name: str, kind: Literal["event", "call"] = "event", about: str | None = None, **params: Json) -> Said:
+    return Said(name, kind, "tell", "deal.told" if kind == "event" else "child", about, params)
+
+
+def beside(views: Views, execution: str, *said: Said, tenant: str = "acme") -> None:
+    views.append("engine-0.db", "shadows", encode(Shadowed(beside=execution, tenant=tenant, said=list(said))))
+
+
+def test_what_is_emitted_and_called_is_compared_as_what_is_sent(views: Views) -> None:
+    views.history("both", "completed", *WAY, END, started=NOW_US)
+    beside(views, "both", word("e1", n=1), word("e2", n=1), word("e3", about="a"), word("c1", "call", "v1", n=1), word("e5"))
+    said = [word("e1", n=1), word("e2", n=2), word("e3", about="b"), word("c1", "call", "v2", n=1), word("e4")]
+    shadow(views, "both", "completed", *WAY, END, said=said)
+    views.history("live", "waiting", *WAY, started=NOW_US)
+    beside(views, "live", word("f1"))
+    shadow(views, "live", "completed", *WAY, END)
+    beside(views, "both", word("e1", n=7), tenant="zen")
+    views.history("left", "completed", *WAY, END, started=NOW_US)
+    beside(views, "left", word("g1"))
+    shadow(views, "left", "discarded", absent=True)
+    views.project()
+    found = [[json.loads(cell) if cell and cell[0] == "{" else cell for cell in row] for row in views.rows(WHAT)]
+
+    def event(about: str | None = None, **params: Json) -> Json:
+        return {"event": "deal.told", "subject": about, "with": params}
+
+    def call(version: str) -> Json:
+        return {"call": "child", "version": version, "with": {"n": 1}}
+
+    assert found == [
+        ["both", "call", "tell", call("v1"), call("v2")],
+        ["both", "event", "tell", event("a"), event("b")],
+        ["both", "event", "tell", event(n=1), event(n=2)],
+        ["both", "event", "tell", event(), None],
+        ["both", "event", "tell", None, event()],
+        ["left", "start", None, "started", None],
+    ]
+
+
+def test_a_shadow_that_began_after_all_has_started(views: Views) -> None:
+    views.history("x", "completed", *WAY, END, started=NOW_US)
+    shadow(views, "x", "discarded", absent=True)
+    shadow(views, "x", "completed", *WAY, END)
+    views.project()
+    assert views.rows(WHAT) == []
+    assert views.rows("select shadow_status from shadow_executions") == [["completed"]]
 
 
 def test_no_row_of_a_shadow_stands_among_those_of_executions(views: Views) -> None:
