@@ -101,9 +101,12 @@ def _check_undone(past: Past, passed: frozenset[str], step: str) -> None:
 
 
 def _values(past: Past, passed: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    """Give what it took along from its cause, and what the steps it had passed bound."""
+    """Give what it took along from its cause, and what the steps it had passed bound; items keep their names to themselves."""
     by_steps = {name for program in past.programs for one in program.steps for name in bound(one)}
-    here = {name for program in past.programs for one in program.steps if one.name in passed for name in bound(one)}
+    here: set[str] = set()
+    for program in past.programs:
+        ours = passed.difference(_within_items(program))
+        here.update(name for one in program.steps if one.name in ours for name in bound(one))
     here |= {name for one in past.transitions if one.kind == "forked" for name in one.detail["kept"]}
     for turn in past.turns:
         for name, value in turn.items():
@@ -122,7 +125,7 @@ def _error(past: Past, before: Sequence[Transition]) -> dict[str, Any]:
 
 
 def _within_items(program: Program) -> Iterator[str]:
-    """Give the steps inside a for_each, whose names end with their item."""
+    """Give the steps inside a for_each: what they bind ends with their item."""
     graph = Graph(program)
     for name, place in graph.places.items():
         if any(isinstance(graph.step(block), ForEach) for block, _ in graph.blocks(place)):

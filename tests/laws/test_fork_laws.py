@@ -25,11 +25,12 @@ from operators.steps.steps import make_runnable
 from operators.turn.live import bound_since
 from schemas.errors import InvalidInput
 from schemas.exact_json import exact, from_exact
-from schemas.program import Program
+from schemas.program import END, EachEnd, ForEach, Program, Set
 from schemas.records import Folded, OperatorCommand, decode, encode
 from tests.laws.drawn_executions import programs
 from tests.laws.test_execution_laws import WORDS, Player
-from tests.operators.executions import CAUSE, ENV, ID, NOW, TENANT, World
+from tests.operators.executions import CAUSE, ENV, ID, NOW, TENANT, World, runnable, tree
+from tests.operators.executions import data as values
 
 
 @dataclass
@@ -96,6 +97,21 @@ def test_a_history_says_what_was_known_at_each_step(flow: Program, words: list[t
         assert {key: from_exact(value) for key, value in folded.bound.items()} == known, name
         found += 1
     seen(f"steps folded: {min(found, 5)}")
+
+
+ITEMS = (
+    Set("late", (("found", values("{{ order.total }}")),), END),
+    EachEnd("each"),
+    Set("early", (("found", values("{{ order.total }}")),), 1),
+    ForEach("each", tree("order.lines"), "item", 2, 1, 0, most=3),
+)
+
+
+def test_what_an_item_binds_is_not_known_behind_its_loop() -> None:
+    watched = Watched(runnable(*ITEMS, entry=3).program)
+    past = past_of(played(watched.runnable(), []))
+    assert "found" not in fold(past, "late", watched.flow).bound
+    assert "found" not in watched.known["late"]
 
 
 @settings(max_examples=200)
