@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 import polars as pl
@@ -48,6 +48,12 @@ class Told(msgspec.Struct, frozen=True):
     started: int = 0
     cause: msgspec.Raw = NO_RAW
     bound: msgspec.Raw = NO_RAW
+
+
+class _History(Told, frozen=True):
+    """A record of the topic `history`: without a transition it would tell nothing, so it is damaged."""
+
+    transitions: Annotated[list[_Transition], msgspec.Meta(min_length=1)]
 
 
 class _Action(msgspec.Struct, frozen=True):
@@ -90,7 +96,7 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-_histories = msgspec.json.Decoder(list[Told])
+_histories = msgspec.json.Decoder(list[_History])
 _actions = msgspec.json.Decoder(list[_Action])
 _results = msgspec.json.Decoder(list[_Result])
 _letters = msgspec.json.Decoder(list[DeadLetter])

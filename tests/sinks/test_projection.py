@@ -204,6 +204,15 @@ def test_dead_letters_and_records_that_cannot_be_read_are_shown_with_their_bytes
     assert views.rows("select reason from dead_letters", tenant="-") == [["malformed-json"], ["wrong-schema"]]
 
 
+def test_a_history_that_tells_nothing_is_set_aside_and_its_neighbours_are_shown(views: Views) -> None:
+    views.history("x1", "running", Transition(NOW_US, "started", "", ""))
+    views.history("x2", "running")
+    views.history("x3", "running", Transition(NOW_US, "started", "", ""))
+    views.project()
+    assert views.rows("select execution from executions order by execution") == [["x1"], ["x3"]]
+    assert views.rows("select kind, topic, position, reason from dead_letters") == [["result", "history", 1, "wrong-schema"]]
+
+
 def test_contracts_hold_from_their_place_in_the_log_on_also_after_a_restart(views: Views) -> None:
     views.append("ingress.db", "control", encode(Control(key="contract/deal.closed", value=None)))
     views.append("ingress.db", "crm.events", to_json(views.contract, views.event("too-early")))
