@@ -54,7 +54,7 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: 
         found = match_events([(one.frame, table) for one, table in started], select_keys)
         pairs = zip(started, found, strict=True)
         matched.extend(Matched(first_row, one, some) for (one, _), some in pairs if some.height)
-        mistyped.add(started, first_row)
+        mistyped.add(segment.decoded.frames, first_row)
         for one in segment.decoded.frames:
             some_arrived = arrived_in(one, first_row, work.clock, deployed.shapes)
             if some_arrived is not None:

@@ -1,7 +1,7 @@
 """How often triggers read a field of no declared type as something that it is not: `mistyped` of `flow_stats`.
 
-Reads: the frames of a turn and their tables. Emits: a record a (tenant, version, minute). State: none. Cost: one more match for
-the event types that have such fields.
+Reads: the frames of a turn, the conditions of triggers, also of those with windows. Emits: a record a (tenant, version, minute).
+State: none. Cost: one more match for the event types that have such fields.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from operators.triggers.match import TypeTable, match_events
+from operators.triggers.match import match_events
 from operators.turn.deployed import Deployed
 from operators.turn.live import shard_of_tenant
 from schemas.decode import EventFrame, select_keys
@@ -36,9 +36,9 @@ class MistypedCount:
         self._clock = clock
         self._found: Counter[_Place] = Counter()
 
-    def add(self, tables: Sequence[tuple[EventFrame, TypeTable]], first_row: int) -> None:
+    def add(self, frames: Sequence[EventFrame], first_row: int) -> None:
         """Count the events of a segment; entries are looked up while they mean what they meant."""
-        asked = [(events.frame, table.mistyped) for events, table in tables if table.mistyped is not None]
+        asked = [(one.frame, table) for one in frames if (table := self._deployed.mistyped(one.type)) is not None]
         for found in match_events(asked, select_keys) if asked else []:
             self._take(found, first_row)
 

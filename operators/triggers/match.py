@@ -9,14 +9,13 @@ compared with every event, in slices of bounded size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import polars as pl
 
 from operators.triggers.match_rows import ALL, PAIRS, RowTable, Select, Trigger
-from operators.triggers.mistyped import mistyped
 from schemas.expression.column_types import dtype_of
 from schemas.expression.columns import condition
 from schemas.expression.rows import constant_value
@@ -42,17 +41,13 @@ class ShapeTable:
 
 @dataclass(frozen=True, slots=True)
 class TypeTable:
-    """All triggers of one event type. `overrides` are (tenant, entry): this tenant has its own flow of that name.
-
-    `mistyped` asks which triggers read a field that no contract types as something that it is not.
-    """
+    """All triggers of one event type. `overrides` are (tenant, entry): this tenant has its own flow of that name."""
 
     shapes: tuple[ShapeTable, ...]
     keys: tuple[str, ...]  # of the event, that some condition reads
     overrides: pl.DataFrame | None
     several: bool  # some flow has more than one trigger of this type
     rows: RowTable  # for few events
-    mistyped: TypeTable | None = None
 
 
 def make_table(triggers: Iterable[Trigger], owners: Iterable[tuple[str, str]] = ()) -> TypeTable:
@@ -60,13 +55,6 @@ def make_table(triggers: Iterable[Trigger], owners: Iterable[tuple[str, str]] = 
 
     `owners` are (tenant, flow) of tenants' own flows, whatever starts them: they win over a flow for all of the same name.
     """
-    known = list(triggers)
-    doubtful = [one._replace(condition=tree) for one in known if (tree := mistyped(one.condition)) is not None]
-    table = _table(known, owners)
-    return replace(table, mistyped=_table(doubtful, owners)) if doubtful else table
-
-
-def _table(triggers: Iterable[Trigger], owners: Iterable[tuple[str, str]]) -> TypeTable:
     listed = sorted(triggers, key=lambda one: (one.flow, one.tenant, one.order))
     ranks = {name: rank for rank, name in enumerate(sorted({one.flow for one in listed}))}
     groups: dict[tuple[Tree | None, tuple[Type, ...]], list[tuple[Trigger, tuple[Constant, ...]]]] = {}

@@ -18,6 +18,7 @@ from operators.triggers.after import counted_as
 from operators.triggers.lanes import ORDERS, SHADOW, Lane, lanes_of, slots_of
 from operators.triggers.match import TypeTable, make_table
 from operators.triggers.match_rows import ALL, Trigger
+from operators.triggers.mistyped import mistyped_table
 from operators.triggers.policies import Policies
 from operators.triggers.trigger_policies import bind_policies
 from operators.windows.watching import Watching
@@ -42,6 +43,7 @@ class Deployed:
         self._entries: list[tuple[Lane, int, Lane | None]] = []  # entry -> (lane, trigger, the one in shadow beside it)
         self._by_event: dict[str, dict[tuple[str, str], list[Trigger]]] = {}
         self._tables: dict[str, tuple[TypeTable, int]] = {}  # and until when its policies hold
+        self._mistyped: dict[str, TypeTable | None] = {}
         self._followers: dict[str, set[tuple[str, str]]] = {}  # flow -> (tenant, flow) that start after it
         self.counted: dict[str, After] = {}  # ends of flows that windows count, under the names of their types
         self.shadowed: set[str] = set()  # flows that ever ran in shadow: shadows may live longer than that
@@ -91,12 +93,22 @@ class Deployed:
             triggers = [one for listed in self._by_event.get(event, {}).values() for one in listed]
             if not triggers:
                 return None
-            shared = {one.flow for one in triggers if one.tenant == ALL}
-            owners = [(tenant, name) for name in shared for tenant in self._owners.get(name.partition(_LANE)[0], ())]
             bound, until_us = bind_policies(triggers, self.policies, now_us)
-            table = make_table(bound, owners)
+            table = make_table(bound, self._owners_among(triggers))
             self._tables[event] = (table, until_us)
         return table
+
+    def mistyped(self, event: str) -> TypeTable | None:
+        """Give what asks which triggers of an event type, those with windows too, read a field as something that it is not."""
+        if event not in self._mistyped:
+            triggers = [one for listed in self._by_event.get(event, {}).values() for one in listed]
+            triggers += self.watching.triggers(event)
+            self._mistyped[event] = mistyped_table(triggers, self._owners_among(triggers))
+        return self._mistyped[event]
+
+    def _owners_among(self, triggers: Iterable[Trigger]) -> list[tuple[str, str]]:
+        shared = {one.flow for one in triggers if one.tenant == ALL}
+        return [(tenant, name) for name in shared for tenant in self._owners.get(name.partition(_LANE)[0], ())]
 
     def table_until_us(self, event: str) -> int:
         """Give the time until which the last table of an event type holds."""
@@ -167,6 +179,7 @@ class Deployed:
 
     def _activate(self, tenant: str, flow: str, value: Any) -> None:
         lanes = () if value is None else lanes_of(flow, self._known(flow, value))
+        self._mistyped.clear()
         self._deactivate(tenant, flow)
         if not lanes:
             return

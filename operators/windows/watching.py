@@ -51,6 +51,10 @@ class Watching:
         """Name the event types whose watchers are others at a time than those last given."""
         return [event for event in self._by_event if now_us >= self._until.get(event, -1)]
 
+    def triggers(self, event: str) -> list[Trigger]:
+        """Give the triggers that watch an event type, with the conditions on its events."""
+        return [trigger for listed in self._by_event.get(event, {}).values() for trigger, _ in listed]
+
     def flows(self, event: str) -> set[str]:
         """Name the flows that watch an event type."""
         return {flow for _, flow in self._by_event.get(event, {})}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from operators.triggers.match import make_table, match_columns
 from operators.triggers.match_rows import ALL, Trigger
+from operators.triggers.mistyped import mistyped_table
 from schemas.contracts import EventContract
 from schemas.decode import Decoded, DecodeRules, EventFrame, decode, key_rows, select_keys
 from schemas.events import encode_events
@@ -111,9 +112,9 @@ def test_a_condition_reads_what_the_json_says(route: str, drawn: list[dict[str, 
 @settings(max_examples=60, deadline=None)
 def test_what_is_there_and_cannot_be_read_as_a_condition_wants_is_told(drawn: list[dict[str, Any]]) -> None:
     events = frame_of(drawn, "json")
-    table = make_table([Trigger(entry, ALL, f"f{entry:02}", 0, tree) for entry, tree in enumerate(TREES.values())])
-    assert table.mistyped is not None
-    (found,) = match_columns([(events.frame, table.mistyped)], select_keys)
+    table = mistyped_table([Trigger(entry, ALL, f"f{entry:02}", 0, tree) for entry, tree in enumerate(TREES.values())], ())
+    assert table is not None
+    (found,) = match_columns([(events.frame, table)], select_keys)
     wanted = []
     for entry, tree in enumerate(TREES.values()):
         read = [one for one in nodes(tree) if isinstance(one, Convert) and isinstance(one.item, Field)]
