@@ -6,7 +6,8 @@ still known, until infra.ended takes it. Cost: 3-4 µs an insertion; random keys
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -17,6 +18,7 @@ from schemas.ports import ChangedExecution, NewExecution, StoredExecution
 T = TypeVar("T")
 
 ASK: Final = 500  # ids or rows a query
+_BEYOND: Final = (1 << 63) - 1
 
 _TABLES: Final = (
     "create table executions(row integer primary key, shard integer not null, id blob not null, tenant text not null, "
@@ -105,6 +107,16 @@ def list_executions(path: Path, which: Filter, *, vfs: str | None = None) -> lis
     used = {condition: wanted for condition, wanted in conditions.items() if wanted is not None}
     where = f"where {' and '.join(used)} " if used else ""
     return _read(path, f"select {_COLUMNS} from executions {where}order by row desc limit ?", [*used.values(), which.limit], vfs)
+
+
+def list_live(path: Path, flows: Collection[str], before: int | None, limit: int) -> list[ExecutionRow]:
+    """List a page of what is in flight of some flows, newest first: one pass over the file however many flows there are.
+
+    `before` is the last row of the page before; [] if there is no file.
+    """
+    where = "state is not null and row < ? and flow in (select value from json_each(?))"
+    bindings: list[str | int] = [_BEYOND if before is None else before, json.dumps(sorted(flows)), limit]
+    return _read(path, f"select {_COLUMNS} from executions where {where} order by row desc limit ?", bindings, None)
 
 
 def show_execution(path: Path, execution: bytes, *, vfs: str | None = None) -> ExecutionRow | None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from flows.cli.deploy import SHORT
 from flows.cli.home import must_exist
-from flows.cli.plan import COLUMNS, STRANDS
+from flows.cli.plan import STRANDS, tell_fates
 from flows.cli.saying import who
 from flows.cli.terminal import Terminal
 from flows.deployment import open_ingress
@@ -41,12 +41,8 @@ def migrate(terminal: Terminal, *, flow: str, dry_run: bool, by: str | None, ten
         )
     else:
         staying = [fate for fate in fates if fate.outcome != "migrates"]
-        rows = [
-            {**asdict(fate), "version": fate.version[:SHORT], "at": ", ".join(fate.at), "why": "; ".join(fate.why)}
-            for fate in staying
-        ]
-        if rows:
-            terminal.rows(rows, COLUMNS)
+        if staying:
+            tell_fates(terminal, staying)
         did = "could be moved" if dry_run else "are told to move"
         told = f"flow {flow}: {len(moving)} {did} to {version[:SHORT]}"
         terminal.say(f"{told}; {counts['strands']} would strand and stay, {counts['pinned']} end where they are")
@@ -65,8 +61,8 @@ def _fates(flow: str, home: Path, tenant: str | None) -> tuple[list[Fate], str]:
             f"flow '{flow}' is rolled out {runs(told)}: executions stay where they are while two versions share what starts; "
             "deploy one of them for all, or roll back, first"
         )
-    found = fates_of((tenant or key[0], flow), program, home, versions)
-    return list(found), program.version
+    concerned = (tenant or key[0], flow)
+    return fates_of({concerned: program}, home, versions)[concerned], program.version
 
 
 def _order(home: Path, moving: list[Fate], by: str) -> None:

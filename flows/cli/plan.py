@@ -13,14 +13,16 @@ from flows.cli.terminal import Terminal
 from flows.deployment import check_files
 from flows.settings import load_settings
 from flows.versions.in_home import versions_in
-from flows.versions.plan import FlowPlan
+from flows.versions.plan import Fate, FlowPlan
 from flows.versions.plan import plan as plan_flows
 from flows.versions.pointing import FOR_ALL
 from schemas.errors import InvalidFlow
 
 FINE: Final = 0
 STRANDS: Final = 3
+LISTED: Final = 20  # one by one; more are shown as groups, each with one of its executions
 COLUMNS: Final = ("execution", "tenant", "version", "outcome", "at", "why")
+GROUPED: Final = ("executions", "outcome", "version", "at", "why", "execution")
 
 
 def plan(terminal: Terminal, *, files: Sequence[Path], tenant: str | None, home: Path | None) -> int:
@@ -49,8 +51,23 @@ def _tell(terminal: Terminal, one: FlowPlan) -> None:
     for change in one.changes:
         terminal.print(f"  {change}")
     if one.fates:
-        rows = [{**asdict(fate), "execution": fate.execution, "version": fate.version[:SHORT]} for fate in one.fates]
-        terminal.rows([{**row, "at": ", ".join(row["at"]), "why": "; ".join(row["why"])} for row in rows], COLUMNS)
+        tell_fates(terminal, one.fates)
+
+
+def tell_fates(terminal: Terminal, fates: Sequence[Fate]) -> None:
+    """Show what becomes of executions: one by one, or, where they are many, those alike together; `--json` lists all."""
+    if len(fates) <= LISTED:
+        terminal.rows([{**asdict(fate), **_words(fate)} for fate in fates], COLUMNS)
+        return
+    alike: dict[tuple[object, ...], list[Fate]] = {}
+    for fate in fates:
+        alike.setdefault((fate.outcome, fate.version, fate.at, fate.why), []).append(fate)
+    groups = sorted(alike.values(), key=len, reverse=True)
+    terminal.rows([{**asdict(some[0]), **_words(some[0]), "executions": len(some)} for some in groups], GROUPED)
+
+
+def _words(fate: Fate) -> dict[str, str]:
+    return {"version": fate.version[:SHORT], "at": ", ".join(fate.at), "why": "; ".join(fate.why)}
 
 
 def _counted(counts: Counter[str]) -> str:

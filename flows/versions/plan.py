@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,16 +13,16 @@ from flows.versions.change import Change
 from flows.versions.flow_changes import flow_changes
 from flows.versions.in_home import FlowKey, Versions
 from flows.versions.pointing import FOR_ALL, pointed, runs
-from infra.executions import ExecutionRow, Filter, list_executions
-from operators.advance.migrate import Migration, Outcome
+from infra.executions import ExecutionRow, list_live
+from operators.advance.migrate import Migration, Outcome, Verdict
 from operators.execution.execution import unpack
 from operators.turn.live import TWIN
 from schemas.program import Program
 from schemas.topics import engine_file
 
-PAGE: Final = 1_000
+PAGE: Final = 10_000
 ALL: Final = "*"
-IN_FLIGHT: Final = ("waiting", "closing", "watching", "queued", "running")
+_CANNOT_COMPARE: Final = Verdict("pinned", (), ("its version was taken away; it goes on, and cannot be compared",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,47 +56,65 @@ class FlowPlan:
         return {outcome: found[outcome] for outcome in ("pinned", "migrates", "strands")}
 
 
-def plan(flows: Iterable[CompiledFlow], home: Path, versions: Versions, tenant: str | None = None) -> Iterator[FlowPlan]:
+def plan(flows: Sequence[CompiledFlow], home: Path, versions: Versions, tenant: str | None = None) -> Iterator[FlowPlan]:
     """Plan each flow for each of its tenants; with `tenant` for that one alone, as `deploy --tenant` would."""
-    for flow in flows:
-        for owner in (tenant,) if tenant is not None else flow.tenants or (ALL,):
-            key = versions.of_tenant(owner, flow.name)
-            pointed_at = pointed(flow, None if key is None else versions.active[key].told, versions.program)
-            pointer = versions.active.get((owner, flow.name))
-            old = versions.program(pointer.version) if pointer is not None else None
-            changes = flow_changes(old, flow.program) if old is not None else ()
-            fates = tuple(fates_of((owner, flow.name), flow.program, home, versions))
-            yield FlowPlan(owner, flow.name, old.version if old else "", flow.version, changes, fates, runs(pointed_at))
+    owned = [(flow, owner) for flow in flows for owner in ((tenant,) if tenant is not None else flow.tenants or (ALL,))]
+    fates = fates_of({(owner, flow.name): flow.program for flow, owner in owned}, home, versions)
+    for flow, owner in owned:
+        key = versions.of_tenant(owner, flow.name)
+        pointed_at = pointed(flow, None if key is None else versions.active[key].told, versions.program)
+        pointer = versions.active.get((owner, flow.name))
+        old = versions.program(pointer.version) if pointer is not None else None
+        changes = flow_changes(old, flow.program) if old is not None else ()
+        told = tuple(fates[owner, flow.name])
+        yield FlowPlan(owner, flow.name, old.version if old else "", flow.version, changes, told, runs(pointed_at))
 
 
-def fates_of(key: FlowKey, new: Program, home: Path, versions: Versions) -> Iterator[Fate]:
-    """Say of every execution in flight of a flow that another version runs whether the new one could go on with it."""
-    migrations: dict[str, Migration | None] = {}
-    for row in in_flight(key, home, versions):
-        if row.version == new.version:
+def fates_of(wanted: Mapping[FlowKey, Program], home: Path, versions: Versions) -> dict[FlowKey, list[Fate]]:
+    """Say of every execution in flight that another version runs whether the new one of its flow could go on with it."""
+    found: dict[FlowKey, list[Fate]] = {key: [] for key in wanted}
+    judges: dict[tuple[FlowKey, str], _Judge] = {}
+    for row in _in_flight({flow for _, flow in wanted}, home):
+        key = _concerned(row, wanted, versions)
+        if key is None or row.version == wanted[key].version:
             continue
-        if row.version not in migrations:
-            old = versions.program(row.version)
-            migrations[row.version] = None if old is None else Migration(old, new)
-        yield _fate(row, migrations[row.version])
+        judge = judges.get((key, row.version))
+        if judge is None:
+            judge = judges[key, row.version] = _Judge(versions.program(row.version), wanted[key])
+        fate = judge.fate(row)
+        if fate is not None:
+            found[key].append(fate)
+    return found
 
 
-def in_flight(key: FlowKey, home: Path, versions: Versions) -> Iterator[ExecutionRow]:
-    """List the executions in flight that a flow's deploy concerns, newest first: a tenant with a flow of its own keeps that."""
-    owner, flow = key
-    own = {tenant for tenant, name in versions.active if name == flow and tenant != ALL}
-    for status in IN_FLIGHT:
-        before: int | None = None
-        while page := list_executions(home / engine_file(0), Filter(None if owner == ALL else owner, flow, status, before, PAGE)):
-            before = page[-1].row
-            concerned = (row for row in page if owner != ALL or row.tenant not in own)
-            yield from (row for row in concerned if row.state is not None and TWIN not in unpack(row.state).env)
+def _in_flight(flows: Collection[str], home: Path) -> Iterator[ExecutionRow]:
+    """Give the executions in flight of some flows, newest first, in one pass over the store."""
+    before: int | None = None
+    while page := list_live(home / engine_file(0), flows, before, PAGE):
+        before = page[-1].row
+        yield from page
 
 
-def _fate(row: ExecutionRow, migration: Migration | None) -> Fate:
-    assert row.state is not None
-    if migration is None:
-        why = ("its version was taken away; it goes on, and cannot be compared",)
-        return Fate(row.tenant, row.id.hex(), row.version, "pinned", (), why)
-    found = migration.verdict(unpack(row.state))
-    return Fate(row.tenant, row.id.hex(), row.version, found.outcome, found.at, found.why)
+def _concerned(row: ExecutionRow, wanted: Mapping[FlowKey, Program], versions: Versions) -> FlowKey | None:
+    """Give the flow whose deploy concerns an execution: a tenant with a flow of its own keeps that."""
+    own = (row.tenant, row.flow)
+    if own in wanted:
+        return own
+    shared = (ALL, row.flow)
+    return shared if shared in wanted and own not in versions.active else None
+
+
+class _Judge:
+    """Says what would become of executions of one version. What is said of many is kept once."""
+
+    def __init__(self, old: Program | None, new: Program) -> None:
+        self._migration = None if old is None else Migration(old, new)
+
+    def fate(self, row: ExecutionRow) -> Fate | None:
+        """Judge one; None for a shadow, which is nobody's execution."""
+        assert row.state is not None
+        state = unpack(row.state)
+        if TWIN in state.env:
+            return None
+        found = _CANNOT_COMPARE if self._migration is None else self._migration.verdict(state)
+        return Fate(row.tenant, row.id.hex(), row.version, found.outcome, found.at, found.why)

@@ -22,6 +22,7 @@ from schemas.program import Act, Call, Fork, Program, Wait
 from schemas.program_graph import Graph, acts, bound, read_by
 from schemas.records import OperatorCommand
 
+KEPT_MAX: Final = 10_000  # verdicts kept for those alike
 GIVEN: Final = ("policies.", "execution.", "error.", "schedule.")  # not kept by an execution
 Outcome = Literal["migrates", "strands", "pinned"]
 
@@ -64,9 +65,21 @@ class Migration:
 
     def __init__(self, old: Program, new: Program) -> None:
         self._pair = _Pair(Graph(old), Graph(new))
+        self._said: dict[tuple[tuple[int, ...], tuple[str, ...]], Verdict] = {}
 
     def verdict(self, state: State) -> Verdict:
-        """Say whether an execution can go on in the new version."""
+        """Say whether an execution can go on in the new version; of many that wait at the same step it is found out once."""
+        if not _is_plain(state):
+            return self._verdict(state)
+        alike = (tuple(one.step for one in state.parked), tuple(state.env))
+        found = self._said.get(alike)
+        if found is None:
+            found = self._verdict(state)
+            if len(self._said) < KEPT_MAX:
+                self._said[alike] = found
+        return found
+
+    def _verdict(self, state: State) -> Verdict:
         pair, rest = self._pair, state.rest or Rest()
         at = tuple(sorted({pair.name(one.step) for one in state.parked if one.step != NOWHERE}))
         if rest.closing is not None or rest.over:
@@ -81,6 +94,12 @@ class Migration:
         parked = tuple(one._replace(step=self._pair.place(one.step)) for one in state.parked)
         rest = None if state.rest is None else _moved_rest(self._pair, state.rest)
         return msgspec.structs.replace(state, parked=parked, rest=rest)
+
+
+def _is_plain(state: State) -> bool:
+    """Tell whether a verdict depends on where an execution waits and on which values it has kept alone."""
+    rest = state.rest
+    return rest is None or not (rest.frames or rest.done or rest.sent or rest.closing or rest.watch or rest.over)
 
 
 class _Pair(NamedTuple):

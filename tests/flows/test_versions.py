@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
+from flows.cli.plan import tell_fates
+from flows.cli.terminal import Terminal
+from flows.deployment import check_files
 from flows.versions.in_home import versions_in
+from flows.versions.plan import Fate, fates_of
 from schemas.pointer import Pointer
 from tests.flows.driving import command, process, value
+from tests.laws import test_rollout_laws as rollouts
+from tests.laws.rolled_out import order, rolled
 
 EVENT = "event: deal.closed\nfields: {deal: {id: string, value: int}}\ntopic: crm.events\n---\n"
 FLOW = """flow: f
@@ -162,3 +168,48 @@ def test_executions_in_flight_are_planned_moved_and_end_on_the_version_they_were
     assert [fate["tenant"] for fate in value("migrate", "f", "--dry-run", home=home)["fates"]] == ["acme"]
     command("deploy", written(tmp_path, RENAMED), home=home)
     assert value("migrate", "f", home=home, code=3)["moved"] == 0
+
+
+NAPS = """flow: NAME
+TENANTtrigger: {event: order.placed}
+steps: [{delay: 2h, as: nap}, {action: tell, as: told, with: {n: NUMBER}}]
+"""
+
+
+def naps(number: int, tenant: str = "") -> str:
+    texts = [NAPS.replace("NAME", name).replace("NUMBER", str(number)) for name in ("one", "two")]
+    return rollouts.CONTRACTS + "---\n".join(text.replace("TENANT", f"tenant: {tenant}\n" if tenant else "") for text in texts)
+
+
+def test_many_flows_are_planned_in_one_pass_each_with_its_own_executions() -> None:
+    with rolled() as one:
+        one.deploy(naps(1))
+        one.deploy(naps(2, "zen"))
+        one.hold(held=True)
+        one.tell([order(number, 0, {"total": 3}, tenant) for number, tenant in ((1, "acme"), (2, "zen"), (3, "ann"), (4, "ann"))])
+        (one.home / "new.yaml").write_text(naps(3))
+        flows = check_files([one.home / "new.yaml"], one.home).flows
+        versions = versions_in(one.home)
+        wanted = {(tenant, flow.name): flow.program for flow in flows for tenant in ("*", "zen")}
+        found = fates_of(wanted, one.home, versions)
+        alone = {key: fates_of({key: program}, one.home, versions)[key] for key, program in wanted.items()}
+    assert found == alone
+    assert {key: [fate.tenant for fate in fates] for key, fates in found.items()} == {
+        ("*", "one"): ["ann", "ann", "acme"],
+        ("*", "two"): ["ann", "ann", "acme"],
+        ("zen", "one"): ["zen"],
+        ("zen", "two"): ["zen"],
+    }
+    assert {fate.outcome for fates in found.values() for fate in fates} == {"migrates"}
+
+
+def test_many_executions_are_told_by_what_becomes_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    def fate(number: int, why: str) -> Fate:
+        return Fate("acme", f"{number:032x}", "v" * 32, "strands" if why else "migrates", ("nap",), (why,) if why else ())
+
+    few = [fate(number, "") for number in range(20)]
+    tell_fates(Terminal(json=False), few)
+    assert len([line for line in capsys.readouterr().out.splitlines() if "migrates" in line]) == 20
+    tell_fates(Terminal(json=False), [*few, fate(20, "it waits at 'nap', which is gone")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "nap" in line]
+    assert [line[:2] for line in lines] == [["20", "migrates"], ["1", "strands"]]
