@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.examples import QUICK, examples
+
 ROOT = Path(__file__).resolve().parent.parent
 DATASETS_VARIABLE = "MILLRACE_DATASETS"
 DATASETS = {
@@ -22,16 +24,18 @@ DATASETS = {
 }
 NO_DATASETS = f"the real data sets are not here: set {DATASETS_VARIABLE} to the folder that holds {', '.join(DATASETS)}"
 
-settings.register_profile("millrace", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("millrace")
-
 _seed = int(os.environ.get("MILLRACE_SEED") or secrets.randbelow(1 << 32))
 _seconds: defaultdict[str, float] = defaultdict(float)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Give hypothesis the seed that the header prints, unless the command line names one."""
+    """Give hypothesis its profile, and the seed that the header prints, unless the command line names one."""
+    if config.option.markexpr == "not slow":
+        os.environ[QUICK] = "1"
+    slow = [HealthCheck.too_slow]
+    settings.register_profile("millrace", deadline=None, print_blob=True, suppress_health_check=slow, max_examples=examples(100))
+    settings.load_profile("millrace")
     if config.getoption("hypothesis_seed", None) is None:
         config.option.hypothesis_seed = str(_seed)
 

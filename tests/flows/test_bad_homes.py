@@ -197,6 +197,7 @@ def test_a_file_of_a_newer_version_is_refused_and_nothing_is_lost(worked: Path, 
     assert value("query", "select count(*) as n from executions", home=home) == [{"n": 3}]
 
 
+@pytest.mark.slow  # a home that all roles, each a process, have worked in
 def test_how_old_the_views_are_is_said_once(worked: Path) -> None:
     execution = value("executions", "list", home=worked)[0]["execution"]
     shown = command("executions", "show", execution, home=worked)
@@ -204,6 +205,7 @@ def test_how_old_the_views_are_is_said_once(worked: Path) -> None:
     assert execution in shown.stdout
 
 
+@pytest.mark.slow
 def test_doctor_names_every_file_of_a_newer_version(worked: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(worked, home)

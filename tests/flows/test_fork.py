@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -147,13 +148,27 @@ class Shop:
         self._results.close()
 
 
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(deployed(tmp_path / "home", SHIP))
+@contextmanager
+def opened(folder: Path) -> Iterator[Shop]:
+    """Open a shop in which one order waits for its payment."""
+    shop = Shop(deployed(folder / "home", SHIP))
     shop.send("order.placed", "o1", order={"id": "A1", "total": 9.99, "note": {"$decimal": "no", "n": 0.5}})
     shop.work()
     yield shop
     shop.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with opened(tmp_path) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A shop in which nothing comes to pass."""
+    with opened(tmp_path_factory.mktemp("still")) as shop:
+        yield shop
 
 
 def test_a_completed_execution_is_forked_at_any_of_its_steps(shop: Shop) -> None:
@@ -243,10 +258,10 @@ def test_a_fork_of_what_lived_on_does_not_undo_it(shop: Shop) -> None:
         ("stock", ["--set", "half"], "is not KEY=VALUE"),
     ],
 )
-def test_a_fork_that_cannot_be_is_refused_here(shop: Shop, step: str, more: list[str], message: str) -> None:
-    assert message in shop.fork(shop.one()["execution"], step, *more, code=2)
-    shop.work()
-    assert len(value("executions", "list", home=shop.home)) == 1
+def test_a_fork_that_cannot_be_is_refused_here(still: Shop, step: str, more: list[str], message: str) -> None:
+    assert message in still.fork(still.one()["execution"], step, *more, code=2)
+    still.work()
+    assert len(value("executions", "list", home=still.home)) == 1
 
 
 def test_what_has_ended_hears_no_word_but_may_be_forked(shop: Shop) -> None:

@@ -60,6 +60,7 @@ topic: shop.events
 ---
 flow: ship
 """
+QUICK = ("waits", "sequence", "limited")
 FORMS = {
     "waits": """trigger: {event: order.placed}
 steps:
@@ -231,7 +232,7 @@ def _lives(home: Path, lives: int) -> tuple[list[str], int]:
         return _issued(home), engine.live
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [form if form in QUICK else pytest.param(form, marks=pytest.mark.slow) for form in FORMS])
 def test_what_an_event_meets_is_the_same_whole_in_slices_and_with_a_death_behind_each_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:

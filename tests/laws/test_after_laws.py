@@ -19,6 +19,7 @@ from infra.sqlite import open_reader, rows
 from schemas.ports import Append
 from schemas.topics import FLOW_EVENTS, partition_of
 from sinks.ingress.client import FileIngress
+from tests.examples import examples
 from tests.laws.test_trigger_engine_laws import MINUTE_US, START_US, _hold, _text, a_home, tell
 
 FLOWS: Final = """
@@ -137,7 +138,7 @@ def expected_sessions(drawn: Sequence[tuple[Any, ...]]) -> list[tuple[str, str]]
     return sorted(said)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(ends, st.lists(st.integers(1, 10), max_size=5), st.sampled_from([1, 3, 8192]), st.booleans())
 def test_cuts_and_restarts_do_not_show(drawn: Any, sizes: list[int], turn_rows: int, again: bool) -> None:
     told = list(records(drawn))
@@ -147,7 +148,7 @@ def test_cuts_and_restarts_do_not_show(drawn: Any, sizes: list[int], turn_rows: 
     assert cut[0] == whole[0]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(ends)
 def test_what_starts_together_is_what_should(drawn: Any) -> None:
     punctual = [(*one[:3], 0, *one[4:]) for one in drawn]

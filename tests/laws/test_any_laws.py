@@ -26,6 +26,7 @@ from schemas.expression.type_text import parse_type
 from schemas.expression.walk import keys, nodes
 from schemas.ports import Chunk
 from sinks.projection.event_columns import event_rows
+from tests.examples import examples
 from tests.laws.test_codec_laws import NOW, registry_of
 
 DATA: Final = parse_type({"amount": "any?", "deal": {"note": "any?"}, "tags": "list(any)?", "n": "int?"}, {})
@@ -90,7 +91,7 @@ def frame_of(drawn: list[dict[str, Any]], route: str) -> EventFrame:
 
 @pytest.mark.parametrize("route", ["json", "avro"])
 @given(rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_condition_reads_what_the_json_says(route: str, drawn: list[dict[str, Any]]) -> None:
     events = frame_of(drawn, route)
     triggers = [Trigger(entry, ALL, f"f{entry:02}", 0, tree) for entry, tree in enumerate(TREES.values())]
@@ -109,7 +110,7 @@ def test_a_condition_reads_what_the_json_says(route: str, drawn: list[dict[str, 
 
 
 @given(rows)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_what_is_there_and_cannot_be_read_as_a_condition_wants_is_told(drawn: list[dict[str, Any]]) -> None:
     events = frame_of(drawn, "json")
     table = mistyped_table([Trigger(entry, ALL, f"f{entry:02}", 0, tree) for entry, tree in enumerate(TREES.values())], ())
@@ -127,7 +128,7 @@ def test_what_is_there_and_cannot_be_read_as_a_condition_wants_is_told(drawn: li
 
 @pytest.mark.parametrize("route", ["json", "avro"])
 @given(rows)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_the_events_view_shows_what_was_sent(route: str, drawn: list[dict[str, Any]]) -> None:
     found, chunk = decoded(drawn, route)
     shown = event_rows(found, [chunk], np.empty(0, np.int64))

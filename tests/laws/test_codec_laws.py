@@ -26,6 +26,7 @@ from schemas.events import encode_events, to_json
 from schemas.expression.types import BOOL, DECIMAL, DURATION, FLOAT, INT, STRING, TIMESTAMP, Type
 from schemas.ports import Chunk
 from schemas.registry import Registry, registered
+from tests.examples import examples
 
 NOW = 1_790_000_000_000_000
 DAY = 86_400_000_000
@@ -138,7 +139,7 @@ def slow_frame(reader: AvroReader, schema: Any, records: list[bytes], like: pl.D
     return pl.DataFrame([reader.read_one(one) for one in records], schema=like.schema, orient="row")
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(foreign())
 def test_the_block_route_agrees_with_fastavro(drawn: tuple[Any, list[dict[str, Any]]]) -> None:
     schema, rows = drawn
@@ -150,7 +151,7 @@ def test_the_block_route_agrees_with_fastavro(drawn: tuple[Any, list[dict[str, A
     assert_frame_equal(frame, slow_frame(reader, schema, records, frame))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(foreign(general=True))
 def test_general_unions_read_the_same_in_batches_as_alone(drawn: tuple[Any, list[dict[str, Any]]]) -> None:
     schema, rows = drawn
@@ -161,7 +162,7 @@ def test_general_unions_read_the_same_in_batches_as_alone(drawn: tuple[Any, list
     assert_frame_equal(frame, slow_frame(reader, schema, records, frame))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(foreign(), st.data())
 def test_a_corrupt_body_leaves_its_neighbours_as_they_are(drawn: tuple[Any, list[dict[str, Any]]], data: st.DataObject) -> None:
     schema, rows = drawn
@@ -281,7 +282,7 @@ def chunk(records: list[bytes], partition: int = 0) -> Chunk:
     return Chunk("ingress.db", "a.events", partition, 100, NOW, records)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(own_events())
 def test_json_and_avro_of_one_event_decode_alike(drawn: tuple[EventContract, list[dict[str, Any]]]) -> None:
     registry, (contract,) = registry_of(drawn[0])
@@ -467,7 +468,7 @@ def flattened(decoded: Decoded) -> dict[int, dict[str, Any] | None]:
 
 
 @pytest.mark.parametrize("clock", ["wall", "events"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(sent(), max_size=12), st.integers(0, 12))
 def test_a_batch_decodes_as_its_rows_do(clock: Any, records: list[bytes], cut: int) -> None:
     registry, _ = registry_of(FLAT, OTHER)
@@ -485,7 +486,7 @@ def test_a_batch_decodes_as_its_rows_do(clock: Any, records: list[bytes], cut: i
         assert (bad.slot.partition, bad.position) == ((0, 100 + bad.row) if bad.row < cut else (1, 100 + bad.row - cut))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(sent(), max_size=12), st.integers(0, 12))
 def test_a_cut_of_the_turn_does_not_show(records: list[bytes], cut: int) -> None:
     registry, _ = registry_of(FLAT, OTHER)

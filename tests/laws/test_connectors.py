@@ -21,6 +21,7 @@ from schemas.records import Json
 from sinks.connectors.file import FileConnector
 from sinks.connectors.http import HttpConnector
 from sinks.connectors.webhook import webhook
+from tests.examples import examples
 from tests.sinks.world import Answer, HandClock, Home, action, command, receiving, work_off
 
 
@@ -97,7 +98,7 @@ def carry_out(subject: Subject, commands: list[Command]) -> None:
 
 
 @every_connector
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(calls=st.lists(st.tuples(names, st.booleans()), min_size=1, max_size=4))
 def test_a_replay_does_not_show(kind: str, calls: list[tuple[list[str], bool]]) -> None:
     with SUBJECTS[kind]() as subject:
@@ -112,7 +113,7 @@ def test_a_replay_does_not_show(kind: str, calls: list[tuple[list[str], bool]]) 
 
 
 @every_connector
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(before=names, last=st.sampled_from(["x", "y"]))
 def test_a_half_write_retried_equals_one_write(kind: str, before: list[str], last: str) -> None:
     with SUBJECTS[kind]() as subject:
@@ -133,7 +134,7 @@ def test_a_half_write_retried_equals_one_write(kind: str, before: list[str], las
 
 
 @every_connector
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=5), losses=st.integers(0, 2))
 def test_order_per_execution_is_kept(kind: str, lengths: list[int], losses: int) -> None:
     with SUBJECTS[kind]() as subject, tempfile.TemporaryDirectory() as folder:
@@ -162,7 +163,7 @@ def together(names: list[str], settings: Json) -> Command:
 
 
 @every_connector
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(batches=st.lists(names, min_size=1, max_size=4), lose=st.booleans())
 def test_a_batch_is_its_members_once_each_and_in_order(kind: str, batches: list[list[str]], *, lose: bool) -> None:
     with SUBJECTS[kind]() as subject:

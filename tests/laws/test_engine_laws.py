@@ -34,6 +34,7 @@ from schemas.program import EventTrigger, Program, Webhook, unpack
 from schemas.records import encode
 from schemas.registry import Registry
 from schemas.topics import CONTROL
+from tests.examples import examples
 from tests.simulation.business import DAY_US
 from tests.simulation.files import Read, read_home
 from tests.simulation.machine import ENGINE_FILE, ROLES, Disk, Machine, Options
@@ -105,7 +106,7 @@ def reference(read: Read, scenario: Scenario) -> Histories:
     }
 
 
-@settings(max_examples=7)
+@settings(max_examples=examples(7))
 @given(
     seed=seeds,
     sizes=cuts,
@@ -122,7 +123,7 @@ def test_any_cut_into_turns_and_any_restart_gives_the_history_of_the_reference(
     assert len({action["id"] for action in read.actions}) == len(read.actions)
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(seed=seeds, first=cuts, second=cuts)
 def test_two_cuts_issue_the_same_commands(seed: int, first: list[int], second: list[int]) -> None:
     scenario = scenario_of(seed)
@@ -132,7 +133,7 @@ def test_two_cuts_issue_the_same_commands(seed: int, first: list[int], second: l
     assert by_id == sorted(two, key=lambda action: str(action["id"]))
 
 
-@settings(max_examples=4)
+@settings(max_examples=examples(4))
 @given(seed=seeds, partitions=st.sampled_from([1, 2, 8, 64]))
 def test_how_topics_are_divided_does_not_show(seed: int, partitions: int) -> None:
     scenario = scenario_of(seed)
@@ -142,7 +143,7 @@ def test_how_topics_are_divided_does_not_show(seed: int, partitions: int) -> Non
     assert {row[:5] for row in one.executions} == {row[:5] for row in many.executions}
 
 
-@settings(max_examples=5)
+@settings(max_examples=examples(5))
 @given(seed=seeds)
 def test_the_core_leaves_its_inputs_untouched(seed: int) -> None:
     registry, programs, events = Registry(), list[Program](), list[Chunk]()
@@ -189,7 +190,7 @@ def check_untouched(runnable: Runnable, event: dict[str, Any], env: dict[str, An
         advanced = onward
 
 
-@settings(max_examples=3)
+@settings(max_examples=examples(3))
 @given(seed=seeds)
 def test_state_empties_after_its_time(seed: int) -> None:
     """When all has ended no state and no timer is left, and keys seen go when their window is over."""

@@ -21,6 +21,7 @@ from operators.steps.steps import make_runnable
 from schemas.effects import Called, Ended
 from schemas.program import Act, Program
 from schemas.records import Action, Transition
+from tests.examples import examples
 from tests.laws.drawn_executions import programs
 from tests.operators.executions import NOW, World
 
@@ -150,21 +151,21 @@ def _played(flow: Program, words: list[Word], world: type[World] = World) -> Pla
     return player
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(programs(), WORDS)
 def test_replaying_the_same_inputs_gives_the_same_effects(flow: Program, words: list[Word]) -> None:
     one, two = _played(flow, words), _played(flow, words)
     assert one.world.all == two.world.all
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(programs(), WORDS)
 def test_a_crash_between_two_inputs_does_not_show(flow: Program, words: list[Word]) -> None:
     through_bytes, kept = _played(flow, words), _played(flow, words, Kept)
     assert through_bytes.world.all == kept.world.all
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(programs(), WORDS)
 def test_every_execution_ends_and_leaves_nothing_open(flow: Program, words: list[Word]) -> None:
     player = _played(flow, words)
@@ -178,7 +179,7 @@ def test_every_execution_ends_and_leaves_nothing_open(flow: Program, words: list
     seen(world.status)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(programs(), WORDS)
 def test_what_was_done_is_undone_once_in_reverse_order_or_not_at_all(flow: Program, words: list[Word]) -> None:
     player = _played(flow, words)
@@ -196,7 +197,7 @@ def test_what_was_done_is_undone_once_in_reverse_order_or_not_at_all(flow: Progr
     assert sum(tries.values()) == len(undone)
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(programs(), WORDS)
 def test_the_history_folds_to_what_is_live(flow: Program, words: list[Word]) -> None:
     world = _played(flow, words).world

@@ -22,6 +22,7 @@ from schemas.expression.shape import shape
 from schemas.expression.tree import Tree
 from schemas.expression.types import BOOL
 from schemas.expression.walk import depth_of, keys, size_of, without_places
+from tests.examples import examples
 from tests.laws.typed_trees import (
     COMPOUND,
     DECIMALS,
@@ -48,7 +49,9 @@ def same(one: Any, two: Any) -> bool:
     return type(one) is type(two) and one == two
 
 
-QUICK = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(
+    max_examples=examples(250), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 
 
 PAIRS: dict[str, tuple[str, str, list[Any]]] = {
@@ -153,7 +156,7 @@ def test_values_agree(tree: Tree, drawn: Drawn) -> None:
     assert all(map(same, got, expected)), (print_tree(tree), got, expected)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(trees("bool", 2), frames)
 def test_a_shape_with_its_parameters_is_the_condition(tree: Tree, drawn: Drawn) -> None:
     typed = bind(elaborate(tree, SCOPE, BOOL).tree, IN_FORCE)
@@ -168,7 +171,7 @@ def test_a_shape_with_its_parameters_is_the_condition(tree: Tree, drawn: Drawn) 
     assert wide.select(found=condition(shaped, wide.schema))["found"].to_list() == [bool(plain(row)) for row in rows]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.sampled_from(sorted(COMPOUND)).flatmap(lambda kind: trees(kind, 3)))
 def test_printing_a_tree_and_reading_it_gives_the_tree(tree: Tree) -> None:
     if size_of(tree) <= 200 and depth_of(tree) <= 20:

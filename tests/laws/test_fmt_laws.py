@@ -21,6 +21,7 @@ from flows.language.parse import parse
 from flows.language.report import Report
 from flows.language.yaml_text import read_yaml
 from schemas.errors import InvalidFlow
+from tests.examples import examples
 
 HEAD = "flow: f\ntrigger: {event: deal.closed}\n"
 
@@ -64,7 +65,7 @@ def written(value: Any, draw: Any) -> str:
 BREAKS = st.sampled_from([" ", "\n      ", "  # one\n      ", "\n      # two\n\n      ", "   # three\n  # four\n   "])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.data())
 def test_data_in_any_layout_is_read_back_the_same_with_every_comment(data: st.DataObject) -> None:
     with_ = data.draw(st.dictionaries(st.sampled_from("abcdef"), trees, max_size=4))
@@ -89,7 +90,7 @@ def comments(text: str) -> list[str]:
     return sorted(found for gap in gaps for found in re.findall(r"(?<!\S)#[^\n]*", gap))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(scalars, st.booleans())
 def test_a_scalar_is_read_back_as_it_is(value: Any, inside: bool) -> None:
     text = scalar_text(Scalar(value), inside=inside)
@@ -98,7 +99,7 @@ def test_a_scalar_is_read_back_as_it_is(value: Any, inside: bool) -> None:
         assert read(f"{quoted(value)}: {quoted(value)}\n") == {value: value}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.text(st.sampled_from("ab \n#:-é\t"), max_size=20))
 def test_a_literal_block_is_read_back_as_it_is(text: str) -> None:
     lines = block_lines(text)

@@ -27,6 +27,7 @@ from schemas.errors import InvalidInput
 from schemas.exact_json import exact, from_exact
 from schemas.program import END, EachEnd, ForEach, Program, Set
 from schemas.records import Folded, OperatorCommand, decode, encode
+from tests.examples import examples
 from tests.laws.drawn_executions import programs
 from tests.laws.test_execution_laws import WORDS, Player
 from tests.operators.executions import CAUSE, ENV, ID, NOW, TENANT, World, runnable, tree
@@ -82,7 +83,7 @@ def played(flow: Runnable, words: list[tuple[int, int]]) -> World:
     return player.world
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(programs(), WORDS)
 def test_a_history_says_what_was_known_at_each_step(flow: Program, words: list[tuple[int, int]]) -> None:
     watched = Watched(flow)
@@ -114,7 +115,7 @@ def test_what_an_item_binds_is_not_known_behind_its_loop() -> None:
     assert "found" not in watched.known["late"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(programs(), WORDS, st.data())
 def test_a_fork_goes_on_as_its_origin_did(flow: Program, words: list[tuple[int, int]], data: st.DataObject) -> None:
     watched = Watched(flow)

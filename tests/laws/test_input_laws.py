@@ -26,6 +26,7 @@ from schemas.avro.schema import avro_schema
 from schemas.expression.literals import print_timestamp
 from schemas.records import Control, OperatorCommand, encode
 from schemas.topics import COMMANDS, CONTROL
+from tests.examples import examples
 from tests.laws.recorded import HOLD, PARTITIONS, TENANT, Recorded, recorded, replayed
 
 FLOWS: Final = Path(__file__).with_name("every_input.yaml")
@@ -111,7 +112,7 @@ def run(
     one.come_to_rest()
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(
     seed=seeds,
     cuts=st.lists(st.integers(1, 12), min_size=1, max_size=6),
@@ -138,7 +139,7 @@ def test_any_cut_and_any_death_give_what_the_reference_gives_for_the_same_order(
         assert all(status_ended(history.status) for history in local.histories())
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(
     seed=seeds,
     cuts=st.lists(st.integers(4, 20), min_size=1, max_size=6),

@@ -21,6 +21,7 @@ from flows.language.parse import parse
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type
 from schemas.program import Branch, EachEnd, Fail, Fork, Step, Stop, pack
+from tests.examples import examples
 from tests.laws.spoiled import junk, spoiled
 
 DEAL = EventContract(
@@ -55,7 +56,7 @@ def texts() -> st.SearchStrategy[str]:
     )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(texts(), st.sampled_from(["a.yaml", "a.json"]))
 def test_any_text_is_answered_with_problems_or_definitions(text: str, file: str) -> None:
     found = check_sources([Source(file, text)], [DEAL])
@@ -66,7 +67,7 @@ def test_any_text_is_answered_with_problems_or_definitions(text: str, file: str)
     assert all(isinstance(flow, CompiledFlow) for flow in found.flows)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(texts())
 def test_both_yaml_scanners_read_the_same_nodes(text: str) -> None:
     fast = parse(text)
@@ -166,7 +167,7 @@ def compiled(document: Any) -> CompiledFlow:
     return found.flows[0]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(flows)
 def test_the_canonical_form_is_its_own_canonical_form_and_means_the_same(document: dict[str, Any]) -> None:
     once = compiled(document)
@@ -185,7 +186,7 @@ def _shuffled(value: Any, dice: random.Random) -> Any:
     return [_shuffled(item, dice) for item in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(flows, st.randoms(use_true_random=False))
 def test_key_order_notes_and_titles_do_not_show(document: dict[str, Any], dice: random.Random) -> None:
     other = {**_shuffled(document, dice), "description": "another", "title": "another"}
@@ -194,7 +195,7 @@ def test_key_order_notes_and_titles_do_not_show(document: dict[str, Any], dice: 
     assert pack(one.program) == pack(two.program)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(flows, st.booleans())
 def test_yaml_comments_and_style_do_not_show(document: dict[str, Any], flow_style: bool) -> None:
     text = yaml.safe_dump(
@@ -207,7 +208,7 @@ def test_yaml_comments_and_style_do_not_show(document: dict[str, Any], flow_styl
         assert found.flows[0].version == compiled(document).version
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(flows)
 def test_every_step_can_be_reached_and_every_target_exists(document: dict[str, Any]) -> None:
     program = compile_flow(document, [DEAL])
@@ -232,7 +233,7 @@ def _targets(step: Step) -> list[int]:
             return [step.next]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(flows, junk, st.integers(0, 10**6))
 def test_junk_in_any_place_is_answered_with_a_place(document: dict[str, Any], new: Any, where: int) -> None:
     found = check_sources([Source("f.json", json.dumps(spoiled(document, new, where)))], [DEAL])

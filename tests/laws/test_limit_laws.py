@@ -25,6 +25,7 @@ from schemas.ids import LIVE, event_key, execution_id
 from schemas.ports import Append
 from schemas.records import OperatorCommand, encode
 from schemas.topics import COMMANDS, CONTROL, partition_of
+from tests.examples import examples
 from tests.simulation.business import MINUTE_US, START_US
 from tests.simulation.files import Read, read_home
 from tests.simulation.machine import ROLES, Disk, Machine, Options
@@ -194,7 +195,7 @@ clocks = st.sampled_from(["wall", "events"])
 cuts = st.tuples(st.integers(1, 9), st.integers(-1, 24))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(drawn=asked, clock=clocks, cut=cuts)
 def test_never_do_more_live_than_may_and_all_have_their_turn(
     drawn: list[Asked], clock: Literal["wall", "events"], cut: tuple[int, int]
@@ -207,7 +208,7 @@ def test_never_do_more_live_than_may_and_all_have_their_turn(
             assert wanted(drawn) <= set(worked)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(drawn=asked, clock=clocks, cut=cuts, over=st.sampled_from(["queue", "drop"]))
 def test_in_no_stretch_of_time_do_more_start_than_may(
     drawn: list[Asked], clock: Literal["wall", "events"], cut: tuple[int, int], over: Over
@@ -223,7 +224,7 @@ def test_in_no_stretch_of_time_do_more_start_than_may(
             assert len(missing) <= refused, "whoever was not let in stands in the dead letters"
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(drawn=asked, clock=clocks, cut=cuts)
 def test_the_running_give_way(drawn: list[Asked], clock: Literal["wall", "events"], cut: tuple[int, int]) -> None:
     with lived(drawn, f"{{concurrency: {{{KEY}, max: {AT_ONCE}, over: cancel_running}}}}", clock, cut) as read:

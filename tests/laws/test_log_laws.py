@@ -12,6 +12,7 @@ from infra.embedded_log import FileReader, IngressLog
 from infra.log_tables import Registered
 from infra.sqlite import open_writer, transaction
 from schemas.ports import Append, Slot
+from tests.examples import examples
 
 DAY_US = 86_400_000_000
 TOPICS = ("control", "crm.events", "orders.events")
@@ -52,7 +53,7 @@ def take(reader: FileReader, cuts: list[int], most: int | None = None) -> list[E
     return taken
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batches, limits)
 def test_what_was_written_is_read_in_its_order_however_it_is_cut(days: list[tuple[int, list[Append]]], cuts: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +65,7 @@ def test_what_was_written_is_read_in_its_order_however_it_is_cut(days: list[tupl
         reader.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batches, limits, st.integers(0, 12))
 def test_a_restart_from_stored_positions_does_not_show(days: list[tuple[int, list[Append]]], cuts: list[int], polls: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +78,7 @@ def test_a_restart_from_stored_positions_does_not_show(days: list[tuple[int, lis
         second.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batches, limits, st.sets(st.sampled_from(TOPICS)), st.none() | st.sets(st.integers(0, 2)))
 def test_a_filter_takes_records_away_and_changes_nothing_else(
     days: list[tuple[int, list[Append]]], cuts: list[int], topics: set[str], partitions: set[int] | None
@@ -92,7 +93,7 @@ def test_a_filter_takes_records_away_and_changes_nothing_else(
         reader.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batches, limits, st.integers(0, 12), st.integers(0, 4))
 def test_retention_never_takes_what_a_registered_reader_has_not_read(
     days: list[tuple[int, list[Append]]], cuts: list[int], polls: int, day: int
@@ -112,7 +113,7 @@ def test_retention_never_takes_what_a_registered_reader_has_not_read(
         log.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(batches, batches)
 def test_reading_while_writing_shows_whole_batches_once(
     before: list[tuple[int, list[Append]]], after: list[tuple[int, list[Append]]]
@@ -126,7 +127,7 @@ def test_reading_while_writing_shows_whole_batches_once(
         reader.close()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=20), st.data())
 def test_damage_takes_only_the_records_it_touches_and_every_one_is_accounted_for(some: list[bytes], data: st.DataObject) -> None:
     whole = packs.encode(some)

@@ -15,6 +15,7 @@ from schemas.decode import select_keys
 from schemas.expression.rows import compile_row
 from schemas.expression.tree import And, Compare, Constant, Field, Not, Or, Tree
 from schemas.expression.types import INT, STRING
+from tests.examples import examples
 
 TENANTS = ("acme", "globex", "Zürich")
 VALUE = Field("deal.value", (), INT)
@@ -51,7 +52,7 @@ events = st.lists(
 
 @pytest.mark.parametrize("route", ["joined", "asked"])
 @given(flows=flows, events=events)
-@settings(max_examples=120)
+@settings(max_examples=examples(120))
 def test_either_route_agrees_with_the_meaning(route: str, flows: Any, events: Any) -> None:
     triggers = _triggers(flows)
     frame = _frame(events)
@@ -63,7 +64,7 @@ def test_either_route_agrees_with_the_meaning(route: str, flows: Any, events: An
 
 
 @given(flows, events, st.integers(0, 12))
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_batch_edges_do_not_show(flows: Any, events: Any, cut: int) -> None:
     triggers, frame = _triggers(flows), _frame(events)
     parts = [_matched(part, triggers, "joined") for part in (frame[:cut], frame[cut:])]
@@ -71,7 +72,7 @@ def test_batch_edges_do_not_show(flows: Any, events: Any, cut: int) -> None:
 
 
 @given(flows, flows, events)
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 def test_several_event_types_come_back_in_their_places(flows: Any, others: Any, events: Any) -> None:
     frame = _frame(events)
     tables = [make_table(_triggers(one)) for one in (flows, others) if one]

@@ -13,6 +13,7 @@ from operators.triggers.lanes import lanes_of
 from schemas.expression.tree import Field
 from schemas.expression.types import STRING
 from schemas.pointer import Pointer, share_of, tree_of
+from tests.examples import examples
 from tests.laws.rolled_out import Rolled, Told, bucket, by_hand, order, rolled
 
 BY: Final = share_of(25, "order.customer_id", Field("order.customer_id", (), STRING))
@@ -126,7 +127,7 @@ def starts(one: Rolled) -> Counter[tuple[str, str, str]]:
     return Counter(begun)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.one_of(st.none(), st.text(max_size=8)), st.sampled_from(["acme", "zen"]), st.text(max_size=4), st.integers(0, 99))
 def test_one_of_two_takes_any_entity_and_a_larger_share_keeps_the_smaller(
     customer: str | None, tenant: str, start: str, percent: int
@@ -151,7 +152,7 @@ def test_a_share_is_about_what_it_says() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(told, st.lists(st.integers(1, 15), max_size=4), st.sampled_from([1, 3, 8192]), st.booleans(), st.sampled_from([0, 25, 60]))
 def test_what_starts_is_what_one_version_alone_would_start_each_by_its_entity(
     drawn: list[Any], sizes: list[int], turn_rows: int, again: bool, percent: int

@@ -17,6 +17,7 @@ from schemas.expression.rows import compile_row
 from schemas.expression.tree import Tree
 from schemas.expression.type_text import parse_type
 from schemas.expression.types import BOOL
+from tests.examples import examples
 
 INPUTS = {
     "n": "int",
@@ -75,7 +76,9 @@ def holding(rules: list[Tree], row: dict[str, Any]) -> list[int]:
     return [at for at, rule in enumerate(rules) if compile_row(rule)(row) is True]
 
 
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+QUICK = settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)
 
 
 @QUICK

@@ -9,6 +9,7 @@ from operators.schedules.schedule import Slot
 from operators.schedules.schedule_book import DueSlot, ScheduleBook, ScheduleKey
 from schemas.ports import SchedulePlace
 from schemas.program import Schedule
+from tests.examples import examples
 
 START_US = 1_774_720_000_000_000  # 2026-03-28 17:46:40 UTC: before Europe's clocks go forward
 MINUTE_US = 60_000_000
@@ -73,7 +74,7 @@ def named(found: list[DueSlot]) -> list[tuple[int, ScheduleKey, Slot]]:
 
 
 @given(flows, steps)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_steps_restarts_and_redeploys_do_not_show_under_the_event_clock(
     flows: dict[str, Schedule], steps: list[tuple[int, str, int]]
 ) -> None:
@@ -88,7 +89,7 @@ def test_steps_restarts_and_redeploys_do_not_show_under_the_event_clock(
 
 
 @given(flows, steps)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 def test_under_the_wall_clock_missed_slots_run_once_or_not_and_all_if_asked(
     flows: dict[str, Schedule], steps: list[tuple[int, str, int]]
 ) -> None:
@@ -116,7 +117,7 @@ def test_under_the_wall_clock_missed_slots_run_once_or_not_and_all_if_asked(
 
 
 @given(schedules, st.integers(0, 3 * HOUR_US), st.integers(0, 30 * HOUR_US))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_before_the_event_clock_begins_nothing_is_due(schedule: Schedule, first_us: int, on_us: int) -> None:
     early, late = Machine("events", {"f": schedule}, 0), Machine("events", {"f": schedule}, START_US + first_us)
     assert early.book.next_due_us() is None
@@ -127,7 +128,7 @@ def test_before_the_event_clock_begins_nothing_is_due(schedule: Schedule, first_
 
 
 @given(flows)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_a_flow_taken_out_leaves_nothing_and_begins_anew(flows: dict[str, Schedule]) -> None:
     machine = Machine("wall", flows, START_US)
     for flow in flows:

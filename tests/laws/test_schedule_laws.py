@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from operators.schedules.cron import parse_cron
 from operators.schedules.schedule import Slot, jitter_us, local_us_of, moment_of_slot, next_slot, slot_key, slots_between
 from schemas.errors import InvalidInput
+from tests.examples import examples
 
 MINUTE_US = 60_000_000
 DAY_US = 1_440 * MINUTE_US
@@ -62,7 +63,7 @@ def us(moment: datetime) -> int:
 
 
 @given((called | real).map(" ".join).filter(comes), st.sampled_from(ZONES), moments)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_slots_are_when_debians_cron_would_run(cron: str, zone: str, start: datetime) -> None:
     # cronsim lets hours that only *hold* a star or slash run by the clock's face, and goes astray at half-hour changes
     assume(zone != "Australia/Lord_Howe")
@@ -77,7 +78,7 @@ def test_slots_are_when_debians_cron_would_run(cron: str, zone: str, start: date
 
 
 @given(crons, st.sampled_from(ZONES), moments)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_slots_are_those_of_a_walk_through_every_minute(cron: str, zone: str, start: datetime) -> None:
     after_us, until_us = us(start), us(start) + DAY_US
     assert slots_between(cron, zone, after_us, until_us) == walk(cron, zone, after_us, until_us)
@@ -114,7 +115,7 @@ def fits(cron: str, local_us: int) -> bool:
 
 @pytest.mark.slow
 @given(crons, st.sampled_from(ZONES), moments, st.integers(0, 2 * DAY_US))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_where_one_begins_to_look_does_not_show(cron: str, zone: str, start: datetime, on_us: int) -> None:
     after_us, until_us = us(start), us(start) + 3 * DAY_US
     all_of_them = slots_between(cron, zone, after_us, until_us)
@@ -129,7 +130,7 @@ def test_where_one_begins_to_look_does_not_show(cron: str, zone: str, start: dat
 
 
 @given(crons, st.sampled_from(ZONES), moments)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_slot_has_one_name_from_which_its_moment_is_found(cron: str, zone: str, start: datetime) -> None:
     found = slots_between(cron, zone, us(start), us(start) + 3 * DAY_US)
     assert len({slot_key(zone, "", slot) for slot in found}) == len(found)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.laws import test_rollout_laws as rollouts
 from tests.laws.rolled_out import Rolled, Told, by_hand, decided, order, rolled
 
@@ -134,7 +135,7 @@ def ways(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     return dict(live), dict(shadow)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(orders, st.sampled_from([1, 3, 8192]), st.booleans(), st.integers(1, 4), st.booleans())
 def test_nothing_that_a_shadow_does_shows_in_what_the_others_do(
     drawn: Any, turn_rows: int, again: bool, least: int, early: bool
@@ -155,7 +156,7 @@ def test_nothing_that_a_shadow_does_shows_in_what_the_others_do(
     assert all(shadow.get(identity) or identity in absent for identity in live)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 @given(orders, st.sampled_from([1, 8192]), st.booleans())
 def test_the_same_steps_in_shadow_go_the_same_way(drawn: Any, turn_rows: int, again: bool) -> None:
     free = "limits: {concurrency: {key: order.customer_id, max: 2, over: queue}}\n"
@@ -223,7 +224,7 @@ def begun(one: Rolled) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
     return dict(live), dict(shadow)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(rollouts.told, st.lists(st.integers(1, 15), max_size=3), st.sampled_from([1, 3, 8192]), st.booleans())
 def test_whatever_starts_a_flow_starts_its_shadow(drawn: Any, sizes: list[int], turn_rows: int, again: bool) -> None:
     text = rollouts.CONTRACTS + rollouts.FLOWS + re.sub(r"rollout: .*", "ROLLOUT", rollouts.BEHIND)

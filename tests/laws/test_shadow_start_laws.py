@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.laws import test_rollout_laws as rollouts
 from tests.laws.rolled_out import Rolled, order, rolled
 from tests.laws.test_shadow_laws import absent, begun, shadows
@@ -22,7 +23,7 @@ steps: [{emit: order.noticed, with: {order: {said: "VERSION {{ after.plain.execu
 """
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=examples(4), deadline=None)
 @given(
     rollouts.told.map(lambda drawn: drawn[:8]),
     st.lists(st.integers(1, 5), max_size=2),

@@ -26,6 +26,7 @@ from schemas.avro.schema import avro_schema
 from schemas.ports import Append
 from schemas.records import encode
 from schemas.topics import CONTROL, partition_of
+from tests.examples import examples
 from tests.simulation.business import MINUTE_US, START_US, stamp
 from tests.simulation.files import read_home
 from tests.simulation.machine import ENGINE_FILE, ROLES, Disk, Machine, Options
@@ -64,7 +65,7 @@ def batch(tenants: str, start: int) -> list[Append]:
     return appends
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     turns=st.lists(st.text("aaaaaaaabcd", max_size=40), min_size=1, max_size=8),
     kills=st.sets(st.integers(0, 30), max_size=4),

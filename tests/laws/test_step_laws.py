@@ -16,6 +16,7 @@ from flows.language.definitions import Source, check_sources
 from schemas.contracts import EventContract
 from schemas.expression.type_text import parse_type
 from schemas.program import Branch, EachEnd, Fail, ForEach, Fork, Program, Step, Stop, Wait, pack, unpack
+from tests.examples import examples
 from tests.laws.spoiled import junk, spoiled
 
 DEAL = parse_type({"deal": {"id": "string", "value": "int", "stage": "string", "partner": "string?", "tags": "list(string)"}})
@@ -154,7 +155,7 @@ def compiled(document: Any) -> CompiledFlow:
     return found.flows[0]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(flows)
 def test_the_canonical_form_means_the_same(document: Document) -> None:
     once = compiled(document)
@@ -165,7 +166,7 @@ def test_the_canonical_form_means_the_same(document: Document) -> None:
     assert unpack(pack(once.program)) == once.program
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(flows)
 def test_every_step_can_be_reached(document: Document) -> None:
     program = compiled(document).program
@@ -195,7 +196,7 @@ def _targets(step: Step) -> list[int]:
             return [*handler, step.next]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 @given(flows)
 def test_no_way_leads_into_a_frame_or_out_of_one_but_by_its_end(document: Document) -> None:
     program = compiled(document).program
@@ -217,7 +218,7 @@ def _frames(program: Program) -> Iterator[range]:
             yield range(at + 1, step.end + 1)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(flows, junk, st.integers(0, 10**6))
 def test_junk_in_any_place_of_any_step_is_answered_with_a_place(document: Document, new: Any, where: int) -> None:
     found = check_sources([Source("f.json", json.dumps(spoiled(document, new, where)))], CONTRACTS)

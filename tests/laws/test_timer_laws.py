@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from infra import timers
 from infra.state_store import SqliteStateStore
 from schemas.ports import Timer, TurnCommit
+from tests.examples import examples
 
 NOW_US = 1_700_000_000_000_000
 SPANS_US = st.sampled_from(
@@ -26,7 +27,7 @@ turns = st.tuples(
 
 
 @pytest.mark.slow
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(turns, max_size=12), st.booleans())
 def test_timers_come_in_order_each_once_however_they_were_set(
     steps: list[tuple[list[int], list[int], int, int, bool]], at_once: bool

@@ -26,6 +26,7 @@ from schemas.ports import Append
 from schemas.records import Control, encode
 from schemas.topics import CONTROL, partition_of
 from sinks.ingress.client import FileIngress
+from tests.examples import examples
 from tests.simulation.run import MEMORY
 
 START_US: Final = 1_774_720_000_000_000  # 2026-03-28 17:46:40 UTC
@@ -181,7 +182,7 @@ def read(home: Path) -> tuple[Any, ...]:
     return dict(histories), sorted(late), statuses, sorted(dead), sorted(said)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(orders, st.lists(st.integers(1, 10), max_size=5), st.sampled_from([1, 3, 8192]), st.booleans())
 def test_cuts_and_restarts_do_not_show(drawn: Any, sizes: list[int], turn_rows: int, again: bool) -> None:
     whole = run(drawn, [], 8192, again=False)

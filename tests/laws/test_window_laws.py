@@ -20,6 +20,7 @@ from schemas.expression.types import INT, STRING, Type
 from schemas.frames import ENVELOPE
 from schemas.ports import StoredWindows, WindowBlock, WindowChanges
 from schemas.program import Measure, Window
+from tests.examples import examples
 from tests.laws.window_twin import SILENT_US, Back, Event, Late, Twin, Verdict
 
 EVENT = "order.placed"
@@ -191,7 +192,7 @@ def ordered(verdicts: list[Verdict]) -> list[Verdict]:
 
 
 @given(st.lists(watched, min_size=1, max_size=4), events, st.integers(0, 40))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_windows_agree_with_their_slow_twin(listed: Any, parts: Any, on: int) -> None:
     watchers, made = watchers_of(listed), drawn(parts)
     kernel, twin = Kernel(watchers), Twin(EVENT, watchers, [])
@@ -204,7 +205,7 @@ def test_windows_agree_with_their_slow_twin(listed: Any, parts: Any, on: int) ->
 
 
 @given(st.lists(watched, min_size=1, max_size=3), events, st.lists(st.integers(0, 14), max_size=4), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_batch_edges_and_restarts_do_not_show(listed: Any, parts: Any, cuts: list[int], again: bool) -> None:
     watchers, made = watchers_of(listed), drawn(parts)
     whole, cut = Kernel(watchers), Kernel(watchers)
@@ -224,7 +225,7 @@ def test_batch_edges_and_restarts_do_not_show(listed: Any, parts: Any, cuts: lis
 
 
 @given(st.lists(watched, min_size=1, max_size=3), events)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_sharding_by_tenant_does_not_show(listed: Any, parts: Any) -> None:
     watchers, made = watchers_of(listed), drawn(parts)
     whole = Kernel(watchers)
@@ -244,7 +245,7 @@ def _without_row(one: Verdict) -> tuple[Any, ...]:
 
 
 @given(st.lists(watched, min_size=1, max_size=3), events)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 def test_state_empties_after_its_time(listed: Any, parts: Any) -> None:
     kernel = Kernel(watchers_of(listed))
     kernel.take(drawn(parts))
@@ -256,7 +257,7 @@ def test_state_empties_after_its_time(listed: Any, parts: Any) -> None:
 
 
 @given(st.lists(watched, min_size=1, max_size=3), events)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_next_verdict_is_due_when_it_is_said_to_be(listed: Any, parts: Any) -> None:
     kernel = Kernel(watchers_of(listed))
     kernel.take(drawn(parts))

@@ -14,6 +14,7 @@ from schemas.expression.column_types import dtype_of
 from schemas.expression.tree import Field
 from schemas.expression.types import DECIMAL, DURATION, FLOAT, INT, STRING, Type
 from schemas.program import Measure
+from tests.examples import examples
 
 MONEY = Type("money", currency="GBP")
 BIG = 1 << 62
@@ -51,7 +52,7 @@ def measures(kind: str) -> list[Measure]:
 
 
 @given(windows(), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @example(("int", [BIG, BIG, -BIG, 1], [0, 0, 0, 1]), True)
 @example(("decimal", [Decimal(9 * 10**28), Decimal(9 * 10**28), Decimal(-(9 * 10**28))], [0, 0, 0]), True)
 @example(("float", [1e308, 1e308, -1e308], [0, 0, 0]), True)
