@@ -246,7 +246,8 @@ def _prepare(connection: Connection, incarnation: str | None) -> None:
     with storage_errors(connection.filename):
         file_meta.read(connection, LAYOUT)
     positions.upgrade(connection)
-    connection.execute(_LOST)
+    with transaction(connection):
+        connection.execute(_LOST)
 
 
 def _count_queued(connection: Connection) -> Counter[tuple[str, int]]:

@@ -1,9 +1,11 @@
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from infra.dispatch_store import DispatchFile
 from infra.embedded_log import FileReader, IngressLog
 from infra.faults import FaultyDisk
 from infra.state_store import SqliteStateStore
@@ -157,6 +159,33 @@ def test_an_ingress_log_keeps_every_batch_that_it_promised(tmp_path: Path) -> No
         taken = [sum(len(chunk.records) for chunk in reader.poll(1000) if chunk.partition == p) for p in range(1)]
         reader.close()
         assert promised <= taken[0] <= promised + 2
+
+
+OPENERS: dict[str, Callable[[Path, str], Any]] = {
+    "engine": lambda path, vfs: SqliteStateStore(path, vfs=vfs),
+    "dispatcher": lambda path, vfs: DispatchFile(path, vfs=vfs),
+    "ingress": lambda path, vfs: IngressLog(path, partitions=4, vfs=vfs),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(OPENERS))
+@pytest.mark.parametrize("fault", ["crash_at", "fail_at"])
+def test_whatever_fails_while_a_file_is_opened_is_told_in_our_words(tmp_path: Path, kind: str, fault: str) -> None:
+    failed = 0
+    for operation in itertools.count(1):
+        disk = new_disk(operation)
+        setattr(disk, fault, operation)
+        path = tmp_path / f"{operation}.db"
+        for _ in range(2):  # what was half made is opened again
+            try:
+                OPENERS[kind](path, disk.name).close()
+            except StorageFailed:
+                failed += 1
+            if disk.off:
+                disk.power_cycle()
+        if disk.operations < operation:
+            break
+    assert failed > 5
 
 
 def test_power_does_not_come_back_under_open_files(tmp_path: Path) -> None:
