@@ -97,6 +97,7 @@ def _killed(path: Path, merging: Path, lines: int) -> int:
     return told[-1]
 
 
+@pytest.mark.slow  # real processes, killed again and again
 def test_a_kill_at_any_moment_of_a_merge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     path = tmp_path / "views.duckdb"
     merging = path.with_name(path.name + ".wal.checkpoint")
