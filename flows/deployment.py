@@ -127,12 +127,21 @@ def control_end(home: Path) -> int:
     return max((end.next for end in log_ends(home / INGRESS_FILE) if end.topic == CONTROL), default=0)
 
 
+def read_files(paths: Sequence[Path], home: Path) -> Definitions:
+    """Check what files say, with what they need of a home; what a deploy of them would do to others there is not asked."""
+    return _read(paths, home, in_force(home))
+
+
 def check_files(paths: Sequence[Path], home: Path, tenant: str | None = None) -> Definitions:
-    """Check files together, against what is deployed in a home; `tenant` is whom alone they would be deployed for."""
+    """Check files together, as a deploy in a home would; `tenant` is whom alone they would be deployed for."""
     known = in_force(home)
-    contracts, flows = known.registry.contracts(), DeployedFlows(home, known.values)
-    found = load_definitions(paths, contracts.values(), known.actions(), flows, known.policies())
-    return replace(found, problems=tuple(sorted([*found.problems, *_cut_off(found, contracts, home, tenant)])))
+    found = _read(paths, home, known)
+    return replace(found, problems=tuple(sorted([*found.problems, *_cut_off(found, known.registry.contracts(), home, tenant)])))
+
+
+def _read(paths: Sequence[Path], home: Path, known: InForce) -> Definitions:
+    flows = DeployedFlows(home, known.values)
+    return load_definitions(paths, known.registry.contracts().values(), known.actions(), flows, known.policies())
 
 
 def _cut_off(found: Definitions, known: Mapping[str, EventContract], home: Path, tenant: str | None) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Final
 
 from flows.cli.deploy import SHORT
 from flows.cli.terminal import Terminal
-from flows.deployment import check_files, in_force
+from flows.deployment import in_force, read_files
 from flows.settings import load_settings
 from flows.versions.change import Change, breaks, changes
 from flows.versions.contract_changes import contract_changes
@@ -92,7 +92,7 @@ def _side(place: str, home: Path, tenant: str | None) -> Side:
         programs = {key: versions.program(pointer.version) for key, pointer in versions.active.items()}
         held = {_name(*key): program for key, program in programs.items() if program and tenant in (None, key[0])}
         return Side(held, in_force(home).registry.contracts())
-    definitions = check_files(_files(Path(place)), home)
+    definitions = read_files(_files(Path(place)), home)
     wrong = [problem for problem in definitions.errors if problem.name != "incompatible"]  # that is what diff tells
     if wrong:
         raise InvalidFlow(wrong)

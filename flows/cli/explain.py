@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from flows.cli.terminal import Terminal
-from flows.deployment import check_files
+from flows.deployment import read_files
 from flows.explain.flow_text import explain as explain_flow
 from flows.explain.mermaid import mermaid as drawn
 from flows.settings import load_settings
@@ -16,7 +16,7 @@ from schemas.errors import InvalidFlow
 def explain(terminal: Terminal, *, files: Sequence[Path], mermaid: bool, tenant: str | None, home: Path | None) -> int:
     """Explain the flows of files; with a tenant, those that serve it. Raises InvalidFlow with every problem."""
     settings = load_settings(home=home, tenant=tenant)
-    definitions = check_files(files, settings.home)
+    definitions = read_files(files, settings.home)
     if not definitions.ok:
         raise InvalidFlow(definitions.problems)
     flows = [flow for flow in definitions.flows if settings.tenant is None or not flow.tenants or settings.tenant in flow.tenants]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from flows.cli.terminal import Terminal
-from flows.deployment import check_files, in_force
+from flows.deployment import in_force, read_files
 from flows.language.definitions import Definitions
 from flows.scenarios.coverage import Coverage
 from flows.scenarios.run_tests import Told, run_tests
@@ -23,7 +23,7 @@ ENDINGS: Final = (".yaml", ".yml", ".json")
 def test(terminal: Terminal, *, files: Sequence[Path], coverage: bool, tenant: str | None, home: Path | None) -> int:
     """Run tests; 1 if one fails. Raises InvalidFlow with every problem of the files, InvalidInput where they hold no test."""
     settings = load_settings(home=home, tenant=tenant)
-    definitions = check_files(_all_files(files), settings.home)
+    definitions = read_files(_all_files(files), settings.home)
     if not definitions.ok:
         raise InvalidFlow(definitions.problems)
     if not definitions.tests:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from flows.language.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, without
-from flows.language.report import Report, listed, near
+from flows.language.report import Report, listed, near, nearest_name
 from schemas.flow.around import ConcurrencyLimit, Limits, Objectives, RateLimit, Retention, Rollout, View
 from schemas.flow.documents import Defaults
 from schemas.flow.parts import Batch, Budget, Compensate, Concurrency, Escalation, People, RetryRule
@@ -76,8 +76,10 @@ def validated(model: type[Words], kind: str, node: Mapping, report: Report) -> t
             faults = [_Fault.of(found, node) for found in error.errors(include_url=False, include_input=False)]
             faults = [fault for fault in faults if not fault.echo]
             if round_ == 0:
+                meant = {(id(fault.holder), fault.meant(kind, model)) for fault in faults}
                 for fault in faults:
-                    fault.tell(kind, model, report)
+                    if fault.sort != "missing" or (id(fault.holder), fault.key) not in meant:  # it stands there by another name
+                        fault.tell(kind, model, report)
             pruned = _repaired(node, faults)
             if pruned == node:
                 return None
@@ -135,6 +137,13 @@ class _Fault:
         indices = [at for at, part in enumerate(self.path) if isinstance(part, int)]
         return self.path[: indices[-1] + 1] if indices else self.path
 
+    def meant(self, kind: str, model: type[Words]) -> str:
+        """Give the key that an unknown one stands for, as it is told; empty if that is not known."""
+        if self.sort != "extra_forbidden":
+            return ""
+        owner, keys = _owner(self.path[:-1], self.holder, kind, model)
+        return (_ARM_KEYS.get(self.key) if owner == _ARM else None) or nearest_name(self.key, keys)
+
     def tell(self, kind: str, model: type[Words], report: Report) -> None:
         name, message = self._told(kind, model)
         report.add(self.place, name, message)
@@ -145,7 +154,7 @@ class _Fault:
         match self.sort:
             case "extra_forbidden":
                 owner, keys = _owner(self.path[:-1], self.holder, kind, model)
-                hint = _ARM_HINTS.get(self.key, "") if owner == _ARM else ""
+                hint = _ARM_HINTS.get(_ARM_KEYS.get(self.key, self.key), "") if owner == _ARM else ""
                 return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 20)}){hint or near(self.key, keys)}"
             case "missing":
                 owner, _ = _owner(self.path, self.holder, kind, model)
@@ -207,10 +216,11 @@ _PATTERNS: Final = {  # what a text must look like, in words
     "generate": "name of a prompt; write small letters, digits and _, with @VERSION behind where one is meant, like summary@2",
 }
 _ARM: Final = "an arm of 'branch'"
+_ARM_KEYS: Final = {"if": "when", "condition": "when", "conditions": "when", "steps": "then", "do": "then"}
 _ARM_HINTS: Final = {
     "else": "; 'else' stands beside 'branch', behind its list",
-    "if": "; its condition stands at 'when'",
-    "steps": "; its steps stand at 'then'",
+    "when": "; its condition stands at 'when'",
+    "then": "; its steps stand at 'then'",
 }
 
 

@@ -39,8 +39,14 @@ class Report:
 
 def near(name: str, known: Iterable[str], quote: str = "'") -> str:
     """Write `; did you mean 'x'?` if a known name is close, else nothing."""
+    found = nearest_name(name, known)
+    return f"; did you mean {quote}{found}{quote}?" if found else ""
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str:
+    """Give the known name that is close, or nothing."""
     found = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {quote}{found[0]}{quote}?" if found else ""
+    return found[0] if found else ""
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:

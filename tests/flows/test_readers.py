@@ -160,3 +160,20 @@ def test_a_rollout_that_the_deploy_will_refuse_is_checked_with_what_is_there(tmp
     put(home, file, f"{EVENTS}flow: reader\nrollout: {{percent: 25}}\n{PLAIN}")
     (problem,) = cut(home, file, f"{UNNOTED}flow: reader\nrollout: {{shadow: true}}\n{PLAIN}")
     assert "stays in force and reads job.note" in problem
+
+
+def test_only_what_is_put_in_force_is_asked_what_it_does_to_others(tmp_path: Path) -> None:
+    home = home_with(tmp_path, f"{START}\n{SAY}")
+    new = tmp_path / "new.yaml"
+    new.write_text(
+        f"{ASKED.replace('n: int, ', '')}---\nflow: other\ntrigger: {{event: job.asked}}\n{SAY}\n---\n"
+        'test: it says\nflow: other\nclock: "2026-01-01T00:00:00Z"\ntimeline:\n'
+        '  - {at: 0s, send: job.asked, with: {job: {id: a, at: "2026-01-01T00:00:00Z", tags: []}}}\n'
+        "  - {at: 1s, expect: {status: completed, actions: [{action: say}]}}\n"
+    )
+    assert "cuts-off-flow" in command("check", str(new), home=home, code=2).stdout
+    assert "other" in command("explain", str(new), home=home).stdout
+    assert "0 failed" in command("test", str(new), home=home).stderr
+    told = command("diff", "deployed", str(new), home=home, code=3).stdout
+    assert "job.n" in told
+    assert "flow other" in told

@@ -128,7 +128,9 @@ def query(
     """Ask the views, in SQL.
 
     They are events, executions, history, steps, approvals, actions, dead_letters, flow_stats, late_events, turns,
-    shadow_executions and shadow_differences.
+    shadow_executions and shadow_differences. `mistyped` of flow_stats counts events in which a field that no contract types is
+    of another type than a condition of the flow's trigger wants; conditions of steps, and of what a sequence or an absence waits
+    for, do not count.
     """
     perform("query", json=json, sql=sql, tenant=tenant, home=home)
 

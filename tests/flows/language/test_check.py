@@ -110,6 +110,16 @@ STEPS = [
         ],
     ),
     (
+        "- branch: [{if: deal.value > 1, do: [stop: big]}, {condition: deal.value > 0, tehn: [stop: small]}, {then: continue}]\n    else: []",
+        [
+            "5:15: error[unknown-key]: an arm of 'branch' has no key 'if' (when, then); its condition stands at 'when'",
+            "5:35: error[unknown-key]: an arm of 'branch' has no key 'do' (when, then); its steps stand at 'then'",
+            "5:54: error[unknown-key]: an arm of 'branch' has no key 'condition' (when, then); its condition stands at 'when'",
+            "5:81: error[unknown-key]: an arm of 'branch' has no key 'tehn' (when, then); did you mean 'then'?",
+            "5:103: error[missing-key]: an arm of 'branch' has no 'when' and needs one; add it",
+        ],
+    ),
+    (
         "- {action: notify, tme: 3, with: {to: x}}",
         [
             "5:22: error[unknown-key]: step 'action' has no key 'tme' "

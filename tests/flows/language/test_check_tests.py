@@ -49,7 +49,6 @@ WRONG: list[tuple[str, list[str]]] = [
         'test: it works\nflow: f\nclock: "2011-03-01T09:00:00Z"\ntimeline:\n  - {at: 0s, send: order.placed}\n  - {at: 1h, expect: {actions: [{action: a, wth: {}}], waiting: {stp: x}, events: [{emit: x}]}}\n',
         [
             "6:45: error[unknown-key]: an expected action has no key 'wth' (action, at, with, status); did you mean 'with'?",
-            "6:65: error[missing-key]: 'waiting' has no 'step' and needs one; add it",
             "6:66: error[unknown-key]: 'waiting' has no key 'stp' (step, until); did you mean 'step'?",
             "6:84: error[missing-key]: an expected event has no 'event' and needs one; add it",
             "6:85: error[unknown-key]: an expected event has no key 'emit' (event, at, with)",
