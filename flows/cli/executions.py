@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flows.cli.ask import ask, quoted, where
-from flows.cli.past import as_it_stood
+from flows.cli.past import NEVER_US, as_it_stood, known
 from flows.cli.saying import found_execution, time_of
 from flows.cli.terminal import Terminal
 from flows.settings import Settings, load_settings
@@ -17,6 +17,7 @@ from sinks.projection.query import Question
 
 COLUMNS: Final = "execution, tenant, flow, status, trigger_event, started_at, ended_at, waiting_on, wait_until, error"
 WAITING: Final = ("execution", "tenant", "flow", "status", "waits_for", "kind", "since", "until", "error")
+VALUES: Final = ("name", "value")
 STEPS: Final = ("step", "kind", "started_at", "ended_at", "outcome", "detail")
 ACTIONS: Final = ("action", "step", "type", "status", "created_at", "delivered_at", "attempts", "code", "error", "params")
 HISTORY: Final = ("at", "name", "step", "detail")
@@ -60,15 +61,17 @@ def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, ho
     )
     forked = f"select detail->>'$.execution' as forked_from from history where execution = {whole} and kind = 'forked'"
     found |= next(iter(_rows(terminal, settings, forked)), {})
+    turns, at_us = turns_of(terminal, settings, whole), NEVER_US if at is None else time_of(at, "--at")
     if at is not None:
-        told = history_of(terminal, settings, whole), turns_of(terminal, settings, whole)
-        found, steps, actions = as_it_stood(found, *told, actions, time_of(at, "--at"))
+        found, steps, actions = as_it_stood(found, history_of(terminal, settings, whole), turns, actions, at_us)
+    values = known(turns, at_us)
     if terminal.json:
-        terminal.value({**found, "steps": steps, "actions": actions})
+        terminal.value({**found, "values": values, "steps": steps, "actions": actions})
         return 0
     for name, value in found.items():
         if value is not None:
             terminal.print(f"{name:>14}  {value}")
+    terminal.rows([{"name": name, "value": value} for name, value in values.items()], VALUES)
     terminal.rows(steps, STEPS)
     terminal.rows(actions, ACTIONS)
     return 0

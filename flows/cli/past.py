@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from schemas.errors import InvalidInput
+from schemas.exact_json import from_exact
 from schemas.expression.literals import parse_timestamp_us, print_timestamp
 
 Row = Mapping[str, Any]
@@ -13,7 +14,7 @@ _NEWS: Final = ("refused", "retried", "resumed", "closing")
 _WAITS: Final = ("entered", "requested", "reminded", "escalated", "decided", "called")
 _ENDS: Final = ("completed", "failed", "cancelled")
 _BLOCKS: Final = ("parallel", "for_each")
-_NEVER_US: Final = 1 << 62  # behind all times
+NEVER_US: Final = 1 << 62  # behind all times
 
 
 def as_it_stood(
@@ -35,6 +36,15 @@ def as_it_stood(
     if whole["status"] in ("waiting", "closing"):
         whole |= _waited_for(past, steps, before)
     return whole, steps, [_action(row, at_us) for row in issued]
+
+
+def known(turns: Sequence[Row], at_us: int) -> dict[str, Any]:
+    """Give what an execution knew at a time: what it took along from its cause, and what its steps had bound by then."""
+    values: dict[str, Any] = {}
+    for turn in turns:
+        if parse_timestamp_us(turn["at"]) <= at_us:
+            values |= {name: from_exact(value) for name, value in (turn["bound"] or {}).items() if name[:1].isalpha()}
+    return values
 
 
 def _steps(past: Sequence[Row], unanswered: set[str]) -> list[dict[str, Any]]:
@@ -81,7 +91,7 @@ def _waited_for(past: Sequence[Row], steps: Sequence[Row], turns: Sequence[Row])
     waiting = [step["step"] for step in steps if step["outcome"] == "waiting" and step["kind"] not in _BLOCKS]
     if not waiting:
         return {"waiting_on": turns[-1]["waiting_on"], "wait_until": turns[-1]["wait_until"]} if turns else {}
-    first = min(waiting, key=lambda step: _NEVER_US if (until := known.get(step)) is None else parse_timestamp_us(until))
+    first = min(waiting, key=lambda step: NEVER_US if (until := known.get(step)) is None else parse_timestamp_us(until))
     return {"waiting_on": first, "wait_until": known.get(first)}
 
 

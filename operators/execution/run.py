@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from operators.execution.execution import NOWHERE, ROOT, Cause, Frame, Parked, ParkedKind, Rest, State, copy_rest
+from operators.execution.noted import noted
 from schemas.commands import Command
 from schemas.effects import Abandoned, Called, Emitted, Ended, Unwanted, Waiting
 from schemas.errors import BrokenInvariant
@@ -235,6 +236,8 @@ class Run(msgspec.Struct):
         """End the execution: every token stops where it is."""
         self.status, self.ended = ended.status, ended
         self.agenda.clear()
+        if ended.output is not None:
+            self.note("completed", "", "output", noted(ended.output))
         self.note("ended", "", "", ended.status)
 
 

@@ -160,9 +160,11 @@ def take_decision(run: Run, parked: Parked, decision: Decision) -> int | None:
     """Count a decision; give the step behind the approval if it decides it."""
     step, ballot = _step(run, parked), run.more().ballots[parked.token]
     run.switch(parked.token, parked.frame)
-    said = {"occurrence": ballot.occurrence, "outcome": decision.outcome, "by": decision.by, "via": decision.via}
-    run.note("decided", step.name, "approval", said)
+    said: dict[str, Json] = {"occurrence": ballot.occurrence, "outcome": decision.outcome, "by": decision.by, "via": decision.via}
     vote = Vote(decision.by, run.now_us, _form(step, decision))
+    if step.form is not None and decision.form:  # as it was given; of several who decide only the last one's is bound
+        said["form"] = noted(decision.form)
+    run.note("decided", step.name, "approval", said)
     ballot.votes.append(vote)
     if decision.outcome == "approved" and len(ballot.votes) < step.need:
         return None

@@ -6,6 +6,7 @@ from operators.execution.answers import bind_result
 from operators.execution.execution import Parked, Sent
 from operators.execution.frames import call_token
 from operators.execution.issue import shared_template
+from operators.execution.noted import noted
 from operators.execution.run import FOREVER_US, Run, StepFailed, StepFunction
 from schemas.effects import Called, Ended
 from schemas.errors import BrokenInvariant
@@ -54,6 +55,8 @@ def take_end(run: Run, parked: Parked, ended: Ended) -> int:
     if ended.status != "completed":
         code = "cancelled" if ended.status == "cancelled" else ended.code or "rejected"
         raise StepFailed(code, ended.message or f"the called flow '{step.flow}' ended as {ended.status}")
-    bind_result(run, parked, step.result, {} if ended.output is None else ended.output)  # a flow without output gives nothing
-    run.note("completed", step.name, "call")
+    value = bind_result(
+        run, parked, step.result, {} if ended.output is None else ended.output
+    )  # a flow without output gives nothing
+    run.note("completed", step.name, "call", noted(value))
     return step.next

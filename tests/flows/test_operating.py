@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from flows.cli.past import as_it_stood
+from flows.cli.past import as_it_stood, known
 from flows.roles.http_door import PORT_FILE
 from infra.embedded_log import FileReader
 from infra.key_file import made_key
@@ -223,6 +224,7 @@ def test_an_execution_is_shown_as_it_stood(views: Views) -> None:
         return value("executions", "show", "aa", "--at", f"2026-05-28T20:26:{40 + second}Z", home=views.home)
 
     before = at(4)
+    assert before["values"] == {}
     assert (before["status"], before["waiting_on"], before["wait_until"]) == ("waiting", "pause", "2026-05-28T20:26:45Z")
     assert [(step["step"], step["outcome"]) for step in before["steps"]] == [("pause", "waiting")]
     assert before["actions"] == []
@@ -239,10 +241,21 @@ def test_an_execution_is_shown_as_it_stood(views: Views) -> None:
     assert "--at: " in command("executions", "show", "aa", "--at", "yesterday", home=views.home, code=2).stderr
 
 
+def test_what_it_knew_at_a_time_is_shown_with_it() -> None:
+    turns: list[dict[str, Any]] = [
+        {"at": "2026-05-28T20:26:40Z", "bound": {"order.id": "A1", "#twin": True}},
+        {"at": "2026-05-28T20:26:41Z", "bound": None},
+        {"at": "2026-05-28T20:26:45Z", "bound": {"paid": {"amount": {"$decimal": "5.00"}}}},
+    ]
+    assert known(turns, NOW_US + 4 * SECOND) == {"order.id": "A1"}
+    assert known(turns, NOW_US + 5 * SECOND) == {"order.id": "A1", "paid": {"amount": Decimal("5.00")}}
+
+
 def test_a_call_that_nobody_waits_for_had_not_waited() -> None:
-    start = {"at": "2026-05-28T20:26:40Z", "step": "", "verb": "", "kind": "started", "detail": None}
+    start: dict[str, Any] = {"at": "2026-05-28T20:26:40Z", "step": "", "verb": "", "kind": "started", "detail": None}
     call = {"at": "2026-05-28T20:26:40Z", "step": "sent", "verb": "call", "kind": "called"}
-    for detail, outcome in (({"awaited": False}, "called"), ({}, "waiting")):
+    whats: tuple[tuple[dict[str, Any], str], ...] = (({"awaited": False}, "called"), ({}, "waiting"))
+    for detail, outcome in whats:
         _, steps, _ = as_it_stood(start, [start, {**call, "detail": detail}], [], [], NOW_US)
         assert [(step["step"], step["outcome"]) for step in steps] == [("sent", outcome)]
 

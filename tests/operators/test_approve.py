@@ -48,6 +48,13 @@ def test_one_of_the_role_decides() -> None:
     assert [one.type for one in world.all[-1].events] == ["approval.decided"]
 
 
+def test_history_keeps_what_each_of_several_filled_in() -> None:
+    world = _flow(need=2, form=FORM)
+    world.decide("ask", "ann", roles=["manager"], form={"limit": "5 GBP"})
+    world.decide("ask", "bob", roles=["manager"], form={"limit": "6 GBP", "reason": "known"})
+    assert [one["form"] for one in world.details("decided")] == [{"limit": "5 GBP"}, {"limit": "6 GBP", "reason": "known"}]
+
+
 def test_others_are_refused_and_nothing_changes() -> None:
     world = _flow(excluded=data(["{{ order.by }}"]))
     before = world.state

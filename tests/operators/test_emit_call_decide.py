@@ -110,6 +110,8 @@ def test_a_call_torn_down_by_the_input_that_made_it_never_begins() -> None:
 def test_the_output_is_what_the_end_says() -> None:
     world = World(runnable(act("use"), output=data({"order": "{{ order.id }}"}))).start()
     assert world.end == Ended("completed", {"order": "A1"})
+    assert world.history[-2:] == ["output.completed", "ended"]
+    assert world.details("completed") == [{"order": "A1"}]
 
 
 @pytest.mark.parametrize("compensate", [False, True])

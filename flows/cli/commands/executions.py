@@ -45,7 +45,7 @@ def executions_show(
     home: Home = None,
     json: AsJson = False,
 ) -> None:
-    """Show one execution: its steps, its actions and what became of them."""
+    """Show one execution: what it knows, its steps, its actions and what became of them."""
     perform("executions show", json=json, execution=execution, at=at, tenant=tenant, home=home)
 
 
