@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 
 from flows.demo.flows import demo_files
+from tests.engines.by_command import millrace, rows
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
@@ -21,31 +18,19 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def _millrace(home: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "flows", *arguments, "--home", str(home)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def _rows(home: Path, sql: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(_millrace(home, "query", sql, "--json"))
-    return rows
-
-
 def _run(home: Path, name: str, folder: Path) -> None:
-    _millrace(home, "deploy", *[str(path) for path in demo_files()])
-    _millrace(home, "send", "--dataset", name, str(folder))
-    _millrace(home, "up", "--clock", "events", "--until-idle")
-    assert _rows(home, "select count(*) n from dead_letters") == [{"n": 0}]
-    assert _rows(home, "select distinct status from executions") == [{"status": "completed"}]
-    assert _rows(home, "select distinct status from actions") == [{"status": "delivered"}]
+    millrace(home, "deploy", *[str(path) for path in demo_files()])
+    millrace(home, "send", "--dataset", name, str(folder))
+    millrace(home, "up", "--clock", "events", "--until-idle")
+    assert rows(home, "select count(*) n from dead_letters") == [{"n": 0}]
+    assert rows(home, "select distinct status from executions") == [{"status": "completed"}]
+    assert rows(home, "select distinct status from actions") == [{"status": "delivered"}]
 
 
 def _keys(home: Path, action: str, path: str) -> list[str]:
     """Give one parameter of every command of a type, sorted."""
     sql = f"select params->>'{path}' as key from actions where type = '{action}' order by key"
-    return [row["key"] for row in _rows(home, sql)]
+    return [row["key"] for row in rows(home, sql)]
 
 
 def test_every_incident_opened_as_critical_or_high_pages_once(home: Path, datasets: Path) -> None:
@@ -65,7 +50,7 @@ def test_every_deal_won_is_invoiced_and_every_agent_is_paid(home: Path, datasets
     assert won.height > 4_000
     assert _keys(home, "create_invoice", "deal") == sorted(won["opportunity_id"])
     paid = "select params->>'agent' a, sum((params->>'amount')::decimal(18, 2)) c from actions where type = 'book_commission'"
-    commissions = _rows(home, f"{paid} group by a order by a")
+    commissions = rows(home, f"{paid} group by a order by a")
     cents = (pl.col("close_value").cast(pl.Int64) * 5).sum().alias("cents")
     expected = won.group_by("sales_agent").agg(cents).sort("sales_agent")
     assert [(row["a"], round(float(row["c"]) * 100)) for row in commissions] == expected.rows()

@@ -9,18 +9,15 @@ import csv
 import gzip
 import heapq
 import io
-import json
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
 from flows.catalog import catalog_file
+from tests.engines.by_command import millrace, rows
 
 pytestmark = [pytest.mark.data, pytest.mark.slow]
 
@@ -64,18 +61,6 @@ CHURNS = """
 select c from once a where id like 'C%' and exists (select 1 from placed b where b.c = a.c and b.n > a.n
   and b.t between a.t and a.t + 3600 and b.total > a.total)
 """
-
-
-def millrace(home: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "flows", *arguments, "--home", str(home)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def rows(home: Path, sql: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(millrace(home, "query", sql, "--json"))
-    return found
 
 
 def run(home: Path, folder: Path, *flows: str) -> None:

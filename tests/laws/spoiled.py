@@ -32,28 +32,7 @@ junk = st.recursive(
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(
-                [
-                    "action",
-                    "delay",
-                    "when",
-                    "then",
-                    "set",
-                    "as",
-                    "any",
-                    "not",
-                    "field",
-                    "value",
-                    "wait",
-                    "steps",
-                    "for_each",
-                    "by",
-                    "{{ k }}",
-                ]
-            ),
-            inner,
-        ),
+        st.dictionaries(st.sampled_from(KEYS), inner),
     ),
     max_leaves=5,
 )

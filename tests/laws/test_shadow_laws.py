@@ -14,19 +14,9 @@ from tests.examples import examples
 from tests.laws import test_rollout_laws as rollouts
 from tests.laws.rolled_out import Rolled, Told, by_hand, decided, order, rolled
 
-CONTRACTS: Final = """
-event: order.placed
-topic: orders.events
-fields: {order: {id: string, customer_id: string?, total: int}}
----
-event: order.cancelled
-topic: orders.events
-fields: {order: {id: string, customer_id: string?, total: int}}
----
-event: order.noticed
-topic: notices.events
-fields: {order: {said: string}}
----
+CONTRACTS: Final = (
+    rollouts.CONTRACTS
+    + """
 flow: child
 inputs: {order: string}
 trigger: {manual: {roles: [desk]}}
@@ -34,6 +24,7 @@ steps: [{action: help, as: help, await: true, timeout: 1h, with: {order: "{{ inp
 output: {by: "{{ help.by }}"}
 ---
 """
+)
 FLOW: Final = """
 flow: main
 trigger:

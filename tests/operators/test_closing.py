@@ -29,6 +29,12 @@ def _saga(**more: object) -> World:
     return world
 
 
+def side_by_side() -> World:
+    """Give an execution that has asked for stock, which can be released, and for the payment beside it."""
+    arms = (asked("stock", 3, compensate=RELEASE), asked("paid", 3))
+    return World(runnable(Fork("both", (("a", 1), ("b", 2)), 3), *arms, Join("both", 2, END))).start()
+
+
 def test_a_failure_undoes_what_is_done_in_reverse_order_one_after_the_other() -> None:
     world = _saga()
     world.answer("ship", None, "failed", code="no_truck")
@@ -79,13 +85,7 @@ def test_nothing_is_undone_before_the_outcome_of_what_was_sent_is_known() -> Non
 
 
 def test_what_was_never_sent_is_not_undone() -> None:
-    steps = (
-        Fork("both", (("a", 1), ("b", 2)), 3),
-        asked("stock", 3, compensate=RELEASE),
-        asked("paid", 3),
-        Join("both", 2, END),
-    )
-    world = World(runnable(*steps)).start()
+    world = side_by_side()
     world.answer("paid", None, "failed")
     world.answer("stock", None, "cancelled")
     assert (world.status, world.issued) == ("failed", ["stock", "paid"])
@@ -278,13 +278,7 @@ def test_why_something_is_not_tried_again_is_said() -> None:
 
 
 def test_a_closing_tries_nothing_again_and_takes_no_word_for_an_outcome_that_is_awaited() -> None:
-    steps = (
-        Fork("both", (("a", 1), ("b", 2)), 3),
-        asked("stock", 3, compensate=RELEASE),
-        asked("paid", 3),
-        Join("both", 2, END),
-    )
-    world = World(runnable(*steps)).start()
+    world = side_by_side()
     world.answer("paid", None, "failed")
     assert (world.status, world.cancelled) == ("closing", ["stock"])
     world.order("retry", "paid")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
+from tests.simulation.draw import SPOILS
 from tests.simulation.stories import columns as stories
 
 _FILES: Final = ("ingress", "engine", "dispatcher")
@@ -34,25 +35,7 @@ REQUIRED: Final[tuple[str, ...]] = (
     "duplicates with other content",
     "events reordered",
     "late events",
-    *(
-        f"spoilt: {sort}"
-        for sort in (
-            "garbage",
-            "cut",
-            "no tenant",
-            "unknown event",
-            "wrong type",
-            "missing field",
-            "not finite",
-            "unknown schema",
-            "cut avro",
-            "year 2300",
-            "too large",
-            "two objects",
-            "deep",
-            "control",
-        )
-    ),
+    *(f"spoilt: {sort}" for sort in (*SPOILS, "control")),
     "deploy: while events stream",
     "deploy: taken out of force",
     "connector rules changed",
