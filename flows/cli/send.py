@@ -91,6 +91,8 @@ def send(terminal: Terminal, *, tenant: str | None, home: Path | None, **flags: 
     settings = load_settings(home=home, tenant=tenant)
     options = SendOptions(**flags)
     _check(options)
+    if tenant is not None and options.tenant_column is not None:
+        raise InvalidInput("--tenant and --tenant-column both say whose the events are; give one of them")
     with open_ingress(settings.home) as ingress:
         sender = Sender(ingress, partitions_of(settings.home / INGRESS_FILE) or PARTITIONS, Sent())
         if options.dataset is not None:
@@ -216,7 +218,8 @@ def _of_dataset(terminal: Terminal, ingress: Ingress, settings: Settings, option
     shipped = {contract.event: contract for contract in load_definitions([catalog_file("contracts.yaml")]).contracts}
     events = islice(read_dataset(options.dataset, options.files[0], options.tenant_column), options.limit)
     contracts: dict[str, EventContract] = {}
-    while block := list(islice(events, DATASET_BLOCK)):
+    whose = {"tenant": settings.tenant} if settings.tenant and not options.tenant_column else {}
+    while block := [one._replace(event={**one.event, **whose}) for one in islice(events, DATASET_BLOCK)]:
         for kind in sorted({one.event["type"] for one in block} - set(contracts)):
             contract = known.get(kind) or shipped[kind]
             (contracts[kind],) = register_contracts(ingress, settings.home, [contract]) if kind not in known else (contract,)

@@ -11,7 +11,8 @@ COMMON: Final[dict[str, str]] = {
     "owner": "Who answers for it.",
     "note": "A remark; does not count for the version.",
     "as": "The name of the step or trigger; what it gives is read under this name.",
-    "with": "The data that goes along; `{{ }}` holds expressions, and one whole `{{ secrets.name }}` refers to a secret.",
+    "with": "The data that goes along; `{{ }}` holds expressions, and one whole `{{ secrets.name }}` refers to a secret, "
+    "MILLRACE_SECRET_NAME in the environment of `up`.",
     "on_error": "What becomes of an error: fail (the default), continue, or steps that see `error` and then go on.",
     "timeout": "How long it may take at most.",
     "on_timeout": "What the end of that time means.",
@@ -218,9 +219,9 @@ OF: Final[dict[str, dict[str, str]]] = {
         "signature": "How a request proves where it comes from; `none` must be said.",
     },
     "Signature": {
-        "header": "The header that holds it.",
+        "header": "The header that holds it, as t=<seconds since 1970>,v1=<hex of HMAC-SHA256 over '<seconds>.<body>'>.",
         "scheme": "hmac-sha256.",
-        "secret": "The name of the secret, as secrets.shop_hook.",
+        "secret": "The name of the secret, as secrets.shop_hook: MILLRACE_SECRET_SHOP_HOOK in the environment of `up`.",
         "tolerance": "How old a request may be.",
     },
     "ManualTrigger": {"manual": "Who may start it by hand."},

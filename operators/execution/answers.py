@@ -15,9 +15,10 @@ from schemas.errors import BrokenInvariant
 from schemas.expression.findings import ExpressionError
 from schemas.expression.read_json import read_json
 from schemas.expression.template import MissingValue
+from schemas.expression.type_text import print_type
 from schemas.expression.types import Type
 from schemas.ids import action_id
-from schemas.program import Act, Call
+from schemas.program import Act, Call, Step
 from schemas.records import Json, Result
 
 _CODES: Final = {"failed": "rejected", "dead": "unavailable", "unknown": "unknown_outcome", "cancelled": "cancelled"}
@@ -77,11 +78,19 @@ def bind_result(run: Run, parked: Parked, want: Type | None, data: Json, name: s
     except ExpressionError as error:
         keep_sent(run, parked, unknown=True)
         way = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error.path)
-        raise StepFailed("invalid_result", f"the result{way}: {error.message}") from error
+        why = f"the result{way}: {error.message}" if data is not None else _nothing(step, want)
+        raise StepFailed("invalid_result", why) from error
     except MissingValue:
         keep_sent(run, parked, unknown=True)
         raise
     return value
+
+
+def _nothing(step: Step, want: Type | None) -> str:
+    """Say that an action was carried out by what answers nothing."""
+    wanted = "" if want is None else f" where {print_type(want)} is wanted"
+    what = step.action if isinstance(step, Act) else step.name
+    return f"nothing came back{wanted}; let a connector that answers carry '{what}' out: millrace connectors set"
 
 
 def _failed(result: Result) -> StepFailed:

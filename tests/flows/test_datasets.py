@@ -7,6 +7,7 @@ import gzip
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,11 +16,14 @@ from typing import Any
 import pytest
 
 from flows.datasets import read_dataset
+from infra.file_reader import FileReader
 from schemas.contracts import EventContract
 from schemas.errors import InvalidInput
 from schemas.events import to_json
 from schemas.expression.types import Name, Type
 from schemas.infer import infer_contracts
+from schemas.topics import INGRESS_FILE, PARTITIONS, is_events, partition_of
+from tests.flows.driving import command
 
 
 def rows(path: Path) -> Iterator[dict[str, str]]:
@@ -171,3 +175,15 @@ def test_an_unknown_set_or_an_empty_folder_says_what_was_wanted(tmp_path: Path) 
         read_dataset("no_such_set", tmp_path)
     with pytest.raises(InvalidInput, match=r"incident_event_log.csv.gz is not there"):
         list(read_dataset("incident_uci498", tmp_path))
+
+
+@pytest.mark.data("crm_sales")
+def test_a_data_set_is_sent_as_the_tenant_that_is_named(datasets: Path, tmp_path: Path) -> None:
+    sent = ["send", "--dataset", "crm_sales", str(datasets / "crm_sales"), "--limit", "20", "--tenant", "acme"]
+    command(*sent, home=tmp_path)
+    with closing(FileReader(tmp_path / INGRESS_FILE, is_events, {})) as reader:
+        chunks = reader.poll(100)
+    assert {chunk.partition for chunk in chunks} == {partition_of("acme", PARTITIONS)}
+    assert [b"acme" in record for chunk in chunks for record in chunk.records] == [True] * 20
+    refused = command(*sent, "--tenant-column", "regional_office", home=tmp_path, code=2)
+    assert "give one of them" in refused.stderr

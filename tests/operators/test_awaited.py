@@ -143,3 +143,11 @@ def test_the_history_says_why_a_closing_waits_when_a_late_outcome_cannot_be_read
     assert (world.status, world.details("failed")[-1]["code"]) == ("closing", "invalid_result")
     assert world.order("resume", "stock", outcome="not_done")
     assert world.status == "failed"
+
+
+def test_a_receiver_that_answers_nothing_is_told_apart_from_one_that_answers_wrongly() -> None:
+    world = _flow(result=RESULT).start()
+    world.answer("stock", None)
+    said = world.details("failed")[0]["message"]
+    assert said.startswith("step 'stock': nothing came back where {id: string")
+    assert said.endswith("is wanted; let a connector that answers carry 'stock' out: millrace connectors set")

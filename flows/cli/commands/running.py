@@ -108,7 +108,9 @@ def send(  # noqa: PLR0913  a command's parameters are its flags
     dataset: Annotated[DataSet | None, typer.Option(help="Read a public data set; FILE is its folder.")] = None,
     tenant_column: Annotated[str | None, typer.Option(metavar="COLUMN", help="The data set's column that is the tenant.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after that many records.")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="The tenant of events that name none.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="NAME", help="The tenant of events that name none, or of all of a data set.")
+    ] = None,
     home: Home = None,
     json: AsJson = False,
 ) -> None:
