@@ -88,7 +88,8 @@ def load(connection: Connection, wanted: Sequence[int]) -> dict[int, StoredExecu
     loaded: dict[int, StoredExecution] = {}
     for some in _cut(wanted):
         query = f"select {_LIVE} from executions where row in ({_marks(some)}) and state is not null"
-        loaded.update((found[0], StoredExecution(*found)) for found in rows(connection, query, some))
+        for found in rows(connection, query, some):
+            loaded[found[0]] = StoredExecution(*found)
     return loaded
 
 

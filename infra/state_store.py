@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
@@ -272,7 +273,7 @@ class SqliteStateStore:
 
     def _stand_at(self, turn: TurnCommit) -> None:
         """Check the fence and move the engine's row, in one statement and before all others."""
-        last_row = max((start.row for start in turn.starts), default=-1)
+        last_row = max(map(itemgetter(0), turn.starts), default=-1)
         self._connection.execute(
             "update engine set turn = ?1, now_us = ?2, next_row = max(next_row, ?3 + 1), open_actions = open_actions + ?4, "
             "live = live + ?7 where generation = ?5 and epoch = ?6 and turn < ?1 and now_us <= ?2",

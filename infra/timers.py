@@ -19,6 +19,7 @@ from schemas.ports import Timer
 MINUTE_US: Final = 60_000_000
 MINUTES_WITHIN_US: Final = 3_600_000_000  # timers closer than this go into buckets of a minute,
 HOURS_WITHIN_US: Final = 2 * 86_400_000_000  # closer than this of an hour, others of a day
+_MINUTES: Final = (1, 60, 1440)  # of a bucket, by level
 
 END_OF_TIME: Final = 1 << 62
 MANY: Final = 64  # timers taken one by one, before
@@ -52,14 +53,27 @@ class TimerIndex:
 
     def write(self, gone: Iterable[Timer], timers: Iterable[Timer], now_us: int) -> None:
         """Take timers away, then set timers, inside the caller's transaction; memory follows with `committed`."""
-        self._connection.executemany(
-            f"delete from {self._table} where bucket in (?, ?, ?) and execution = ? and token = ? and due_us = ?",
-            [(*_buckets(due_us), execution, token, due_us) for due_us, execution, token in gone],
-        )
+        self._delete(gone, now_us)
         self._connection.executemany(
             f"insert into {self._table} values (?, ?, ?, ?)",
             sorted((_bucket(due_us, now_us), execution, token, due_us) for due_us, execution, token in timers),
         )
+
+    def _delete(self, gone: Iterable[Timer], now_us: int) -> None:
+        """Delete timers: each lies in its bucket as of now or, for it was set before, in a coarser one."""
+        fresh: list[list[Timer]] = [[], [], []]
+        for timer in gone:
+            fresh[_level(timer[0] - now_us)].append(timer)
+        left: list[Timer] = []
+        for level, some in enumerate(fresh):
+            left += some
+            before = self._connection.total_changes()
+            self._connection.executemany(
+                f"delete from {self._table} where bucket = ? and execution = ? and token = ? and due_us = ?",
+                [(_numbered(due_us, level), execution, token, due_us) for due_us, execution, token in left],
+            )
+            if self._connection.total_changes() - before == len(left):
+                left = []
 
     def committed(self, gone: Sequence[Timer], timers: Iterable[Timer], now_us: int) -> None:
         """Follow what `write` wrote, once it is durable."""
@@ -167,16 +181,19 @@ class TimerIndex:
 
 
 def _bucket(due_us: int, now_us: int) -> int:
-    """Choose the bucket of a timer by how far off it is; it is numbered by its first minute * 4 + level."""
-    minute = due_us // MINUTE_US
-    if due_us - now_us < MINUTES_WITHIN_US:
-        return minute << 2
-    if due_us - now_us < HOURS_WITHIN_US:
-        return ((minute - minute % 60) << 2) + 1
-    return ((minute - minute % 1440) << 2) + 2
+    """Choose the bucket of a timer by how far off it is."""
+    if due_us - now_us < MINUTES_WITHIN_US:  # most of them
+        return due_us // MINUTE_US << 2
+    return _numbered(due_us, _level(due_us - now_us))
 
 
-def _buckets(due_us: int) -> tuple[int, int, int]:
-    """Give every bucket that a timer may lie in."""
+def _level(off_us: int) -> int:
+    if off_us < MINUTES_WITHIN_US:
+        return 0
+    return 1 if off_us < HOURS_WITHIN_US else 2
+
+
+def _numbered(due_us: int, level: int) -> int:
+    """Give the bucket of a level; it is numbered by its first minute * 4 + level."""
     minute = due_us // MINUTE_US
-    return minute << 2, ((minute - minute % 60) << 2) + 1, ((minute - minute % 1440) << 2) + 2
+    return ((minute - minute % _MINUTES[level]) << 2) + level

@@ -14,7 +14,7 @@ from schemas.program import Act, Compensation, Program
 from schemas.records import Action, AtOnceWith, BatchWith, Json, Retry, decode, encode
 
 
-class CommandBody(msgspec.Struct, omit_defaults=True):
+class CommandBody(msgspec.Struct, omit_defaults=True, gc=False):
     """The half of an Action that differs from execution to execution; fields as there."""
 
     id: str
@@ -32,7 +32,7 @@ class CommandBody(msgspec.Struct, omit_defaults=True):
     undoes: str | None = None
 
 
-class Command(msgspec.Struct, frozen=True):
+class Command(msgspec.Struct, frozen=True, gc=False):
     """One command as the core issues it. `head` is JSON without its closing brace."""
 
     type: str

@@ -11,7 +11,7 @@ from schemas.records import Json
 WaitKind = Literal["wait", "watch", "retract"]
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class Waiting(msgspec.Struct, frozen=True, gc=False):
     """A token that an event can meet, found by `key` (ids.wait_key). At one row: `retract` first, then the others.
 
     With `look_back_us` > 0 the events of that key remembered from `since_us` on are tried first, the latest of them first.
@@ -25,7 +25,7 @@ class Waiting(msgspec.Struct, frozen=True):
     kind: WaitKind = "wait"
 
 
-class MetEvent(msgspec.Struct, frozen=True):
+class MetEvent(msgspec.Struct, frozen=True, gc=False):
     """An event that may meet a wait: `data` is a nested record of those parts that the wait reads (Await.reads)."""
 
     id: str

@@ -25,7 +25,9 @@ def exact(value: Any) -> Any:
     if kind is Decimal:
         return {DECIMAL: str(value)}
     if kind is dict:
-        marked = {key: exact(item) for key, item in value.items()}
+        marked = value
+        if not PLAIN.issuperset(map(type, value.values())):
+            marked = {key: item if type(item) in PLAIN else exact(item) for key, item in value.items()}
         return {RECORD: marked} if marked.keys() in _MARKS else marked
     if kind is list or kind is tuple:
         return [exact(item) for item in value]

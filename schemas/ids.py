@@ -5,7 +5,7 @@ Every hash is frozen: golden values stand in tests/schemas/test_ids.py, for a ch
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
@@ -77,14 +77,15 @@ def batch_id(members: Iterable[str]) -> str:
     return blake2b("\0".join(members).encode(), digest_size=16, person=b"batch").hexdigest()
 
 
-def wait_key(tenant: str, event: str, pairs: Iterable[tuple[str, str]]) -> int:
+def wait_key(tenant: str, event: str, pairs: Collection[tuple[str, str]]) -> int:
     """Give the key under which a wait is found: a signed 64-bit hash of what must be equal.
 
     `pairs` are names of the event's keys, sorted, each with the text of its value (`key_text`). Two waits may share a key by
     chance: whether an event meets one is decided by its values.
     """
     digest = _wait_begun(tenant, event).copy()
-    digest.update("".join([f"{len(name)}:{name}{len(text)}:{text}" for name, text in pairs]).encode())
+    for name, text in pairs:
+        digest.update(f"{len(name)}:{name}{len(text)}:{text}".encode())
     return int.from_bytes(digest.digest(), "big", signed=True)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from schemas.limits import LimitChanges, LimitReads
 
 
@@ -249,7 +251,7 @@ class ChangedExecution(NamedTuple):
     version: str | None = None  # another one, where it was moved
 
 
-class StoredExecution(NamedTuple):
+class StoredExecution(msgspec.Struct, frozen=True, gc=False):
     """What the engine needs to go on with an execution."""
 
     row: int
@@ -299,8 +301,8 @@ class TurnCommit:
     @property
     def lives(self) -> int:
         """Tell how many more (or fewer) executions live, watches among them."""
-        born = sum(start.state is not None for start in self.starts)
-        return born - sum(change.state is None for change in self.changes) - len(self.discarded)
+        born = len(self.starts) - [start.state for start in self.starts].count(None)
+        return born - [change.state for change in self.changes].count(None) - len(self.discarded)
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,7 +229,7 @@ Kind = Literal[
 ]
 
 
-class Transition(msgspec.Struct, frozen=True, array_like=True):
+class Transition(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One thing that happened to an execution. `step` is empty where the whole execution is meant.
 
     started · entered, completed (a step; detail says what it gave) · issued (detail: the action's id, and its type) · waiting
@@ -249,7 +249,7 @@ class Transition(msgspec.Struct, frozen=True, array_like=True):
     detail: Json = None
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1):
+class History(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="v", tag=1, gc=False):
     """What one execution did in one turn, in order. Fields that say the usual are left out of the bytes.
 
     `bound` are the values that it has had since this turn (schemas/exact_json.py); of the turn in which it started those that

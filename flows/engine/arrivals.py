@@ -65,7 +65,7 @@ def _keys_of(events: EventFrame, tenants: Sequence[str], shape: Shape) -> Iterat
         return
     for at, texts in enumerate(zip(*columns, strict=True) if columns else [()] * len(tenants)):
         if None not in texts:
-            yield at, wait_key(tenants[at], events.type, zip(shape.keys, texts, strict=True))
+            yield at, wait_key(tenants[at], events.type, list(zip(shape.keys, texts, strict=True)))
 
 
 class _Values:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
@@ -365,7 +366,7 @@ class Engine:
         self._pinned.difference_update(self._store.unpinned())
         self._turn += 1
         self._now_us = now_us
-        self._next_row = max((start.row + 1 for start in result.starts), default=self._next_row)
+        self._next_row = max(map(itemgetter(0), result.starts), default=self._next_row - 1) + 1
         self._open_actions += opened
         self.live += commit.lives
         self._positions.update(inputs.positions)

@@ -6,10 +6,10 @@ records it passes. Cost: columnar up to the pairs; one dict a started execution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,19 +21,29 @@ from flows.engine.shadows import with_shadow, without_present
 from flows.engine.sighted import refused_slots, retractions, sighted
 from flows.engine.triggers import Triggers
 from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
-from flows.engine.world import EngineWorld
+from flows.engine.world import EngineWorld, Start
 from operators.execution.execution import Cause
-from operators.triggers.lanes import SHADOW, WHOLE
+from operators.triggers.lanes import SHADOW, WHOLE, Lane
 from operators.triggers.match import TypeTable, match_events
 from operators.turn.deployed import Deployed
 from operators.turn.incoming import Arrived, Candidate, Input
-from schemas.decode import EventFrame, key_rows, select_keys
+from schemas.decode import EventFrame, select_keys
 from schemas.errors import BadRecord
+from schemas.frames import key_lists
 from schemas.ids import event_key
 from schemas.records import Control
 
 ENVELOPE = ("id", "source", "time", "correlationid", "hops")
 Refuse = Callable[[Control, BadRecord], None]
+
+
+class _Begun(NamedTuple):
+    """What starts by one entry, and what runs in shadow beside it; `keys` are all that must be known of its events."""
+
+    start: Start
+    lane: Lane
+    beside: Lane | None
+    keys: tuple[str, ...]
 
 
 def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: Triggers) -> MatchedWork:
@@ -94,7 +104,8 @@ def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld, namespa
     if deployed.shadowed:
         candidates = without_present(candidates)
     if len(work.matched) > 1 or seen or behind or deployed.shadowed:
-        candidates.sort(key=_place)
+        alone = len({one.row for one in candidates}) == len(candidates)  # then rows say the order, at a fifth of the cost
+        candidates.sort(key=attrgetter("row") if alone else _place)
     decoded = _with_retractions(work.decoded, retractions(found, namespace))
     refused = refused_slots(found, world.runnable, decoded.now_us)
     return JoinedWork(decoded, candidates, work.arrived, found.late, refused, work.mistyped)
@@ -112,37 +123,46 @@ def _place(candidate: Candidate) -> tuple[int, int, str, str]:
 
 def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any) -> Iterable[Candidate]:
     entries = one.pairs["entry"].to_list()
-    starts = {entry: (world.start(*deployed.entry(entry)), deployed.lane(entry)) for entry in set(entries)}
-    shadows = {entry: beside for entry in starts if (beside := deployed.beside(entry)) is not None}
+    begun = {entry: _begun(entry, deployed, world) for entry in set(entries)}
     frame = _rows_of(one)
-    read = [start.keys for start, _ in starts.values()] + [lane.keys for _, lane in starts.values()]
-    wanted = tuple(sorted({key for keys in (*read, *(lane.keys for lane in shadows.values())) for key in keys}))
-    values = key_rows(frame, wanted, one.events.contract.data)
+    names = tuple(sorted({key for keys in {some.keys for some in begun.values()} for key in keys}))
+    values = dict(zip(names, key_lists(frame, names, one.events.contract.data), strict=True))
     rows = [row + one.first_row for row in frame["row"].to_list()]
-    nows = clock[rows].tolist()
-    envelope = zip(frame["tenant"].to_list(), *(frame[name].to_list() for name in ENVELOPE), strict=True)
-    for index, (tenant, event, source, time_us, correlation, hops) in enumerate(envelope):
-        start, lane = starts[entries[index]]
+    envelope = (frame[name].to_list() for name in ("tenant", *ENVELOPE))
+    each = enumerate(zip(entries, rows, clock[rows].tolist(), *envelope, strict=True))
+    for index, (entry, row, now_us, tenant, event, source, time_us, correlation, hops) in each:
+        start, lane, beside, _ = begun[entry]
         key = event_key(tenant, source, event)
-        if lane.side != WHOLE and not lane.takes(tenant, values[index], key.hex()):
+        if lane.side != WHOLE and not lane.takes(tenant, _env(values, lane.keys, index), key.hex()):
             continue
         found = Candidate(
-            rows[index],
-            nows[index],
+            row,
+            now_us,
             key,
             tenant,
             Cause(event, source, time_us, correlation or event, hops or 0),
             start.runnable,
             start.name,
-            values[index] if len(start.keys) == len(wanted) else {key: values[index][key] for key in start.keys},
+            _env(values, start.keys, index),
             start.watch,
             shadow="runs" if lane.side == SHADOW else "",
         )
-        beside = shadows.get(entries[index])
-        if beside is None or not beside.takes(tenant, values[index], key.hex()):
+        if beside is None or not beside.takes(tenant, _env(values, beside.keys, index), key.hex()):
             yield found
         else:
             yield from with_shadow(found, world.runnable(beside.version))
+
+
+def _begun(entry: int, deployed: Deployed, world: EngineWorld) -> _Begun:
+    lane, place, beside = deployed.entry(entry)
+    start = world.start(lane.version, place)
+    if beside is None and not lane.keys:
+        return _Begun(start, lane, None, start.keys)
+    return _Begun(start, lane, beside, (*start.keys, *lane.keys, *(() if beside is None else beside.keys)))
+
+
+def _env(values: Mapping[str, Sequence[Any]], keys: Iterable[str], index: int) -> dict[str, Any]:
+    return {key: values[key][index] for key in keys}
 
 
 def _rows_of(one: Matched) -> pl.DataFrame:

@@ -45,7 +45,7 @@ class MistypedCount:
     def _take(self, found: pl.DataFrame, first_row: int) -> None:
         minutes = self._clock[found["row"].to_numpy() + first_row] // MINUTE_US * MINUTE_US
         for tenant, entry, minute in zip(found["tenant"].to_list(), found["entry"].to_list(), minutes.tolist(), strict=True):
-            self._found[tenant, self._deployed.entry(entry)[0], minute] += 1
+            self._found[tenant, self._deployed.entry(entry)[0].version, minute] += 1
 
     def records(self) -> list[Mistyped]:
         """Give what was counted."""

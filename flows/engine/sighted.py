@@ -122,11 +122,10 @@ def _nows(found: Sightings, clock: npt.NDArray[np.int64]) -> Nows:
 def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) -> Iterator[Candidate]:
     said = one.said
     entries = said.pairs["entry"].to_list()
-    lanes = {entry: (deployed.lane(entry), deployed.entry(entry)[1]) for entry in set(entries)}
-    ready = {lane.version: runnable(lane.version) for lane, _ in lanes.values()}
-    reads = {entry: _reads(ready[lane.version], place) for entry, (lane, place) in lanes.items()}
-    shadows = {entry: beside for entry in lanes if (beside := deployed.beside(entry)) is not None}
-    asked = [*(lane for lane, _ in lanes.values()), *shadows.values()]
+    lanes = {entry: deployed.entry(entry) for entry in set(entries)}
+    ready = {lane.version: runnable(lane.version) for lane, _, _ in lanes.values()}
+    reads = {entry: _reads(ready[lane.version], place) for entry, (lane, place, _) in lanes.items()}
+    asked = [one for lane, _, beside in lanes.values() for one in (lane, beside) if one is not None]
     wanted = sorted({*(key for listed in reads.values() for key in listed), *(key for lane in asked for key in lane.keys)})
     values = key_rows(said.events, wanted, said.data)
     measures = said.windows.rows(named=True)
@@ -134,11 +133,10 @@ def _of_windows(one: Verdict, deployed: Deployed, runnable: Make, nows: Nows) ->
     rows, clocks = one.rows.tolist(), one.clock_us.tolist()
     for at, tenant, entry in zip(said.pairs["row"].to_list(), said.pairs["tenant"].to_list(), entries, strict=True):
         event, source, time_us, correlation, hops = envelope[at]
-        lane, place = lanes[entry]
+        lane, place, beside = lanes[entry]
         started, key = ready[lane.version], event_key(tenant, source, event)
         if not lane.takes(tenant, values[at], key.hex()):
             continue
-        beside = shadows.get(entry)
         env = {name: values[at].get(name) for name in reads[entry]} | measures[at]
         cause = Cause(event, source, time_us, correlation or event, hops or 0)
         by_clock = clocks[at] != NEVER

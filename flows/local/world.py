@@ -68,7 +68,7 @@ class LocalWorld:
         if one.state is None:
             return False
         moment, kind = self._moment(one, now_us), one.waits[token].kind
-        part = part_of(event, reads_of(one.runnable.program, one.state, token))
+        part = part_of(event, reads_of(one.runnable, one.state, token))
         advanced = retract(moment, part) if kind == "retract" else meet(moment, token, part)
         self._book(one, advanced, now_us)
         return advanced is not None

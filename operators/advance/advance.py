@@ -7,8 +7,8 @@ Law: replaying the same inputs at the same times gives the same effects, on ever
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, Final, ParamSpec
 
 from operators.advance.hidden import hide_verdict
 from operators.advance.onward import begin_steps, carry, fail, go
@@ -45,6 +45,7 @@ from schemas.expression.template import MissingValue
 from schemas.program import Act, Approve, Call, ForEach, Wait
 from schemas.records import Decision, OperatorCommand, Result
 
+P = ParamSpec("P")
 _NOTHING = Rest()
 
 
@@ -80,31 +81,29 @@ def fire(moment: Moment, token: int) -> Advanced | None:
     parked = run.parked.get(token)
     if parked is None:
         return None
-    note_policies(run)
     if parked.due_us >= run.deadline_us:
+        note_policies(run)
         return _time_out_all(run, parked)
     if parked.kind == "notice":
+        note_policies(run)
         give_notice(run, parked)
         return carry(run)
-    return _go_on(run, lambda: _due(run, parked))
+    return _go_on(run, _DUE.get(type(run.runnable.program.steps[parked.step]), _end_delay), parked)
 
 
-def _due(run: Run, parked: Parked) -> int:
-    """Give the step that a token goes on with whose time has come; raises StepFailed."""
-    step = run.runnable.program.steps[parked.step]
-    match step:
-        case Wait():
-            return time_out(run, parked)
-        case Approve():
-            return time_out_asking(run, parked)
-        case Act() | Call():
-            return time_out_action(run, parked)
-        case ForEach():
-            return go_on(run, parked)
-        case _:
-            run.unpark(parked.token)
-            run.note("completed", step.name, "delay")
-            return after(run.runnable.program, parked.step)
+def _end_delay(run: Run, parked: Parked) -> int:
+    run.unpark(parked.token)
+    run.note("completed", run.runnable.program.steps[parked.step].name, "delay")
+    return after(run.runnable.program, parked.step)
+
+
+_DUE: Final[Mapping[type, Callable[[Run, Parked], int]]] = {  # the step that a token goes on with whose time has come
+    Wait: time_out,
+    Approve: time_out_asking,
+    Act: time_out_action,
+    Call: time_out_action,
+    ForEach: go_on,
+}
 
 
 def _time_out_all(run: Run, parked: Parked) -> Advanced:
@@ -138,7 +137,7 @@ def answer(moment: Moment, result: Result) -> Advanced | None:
     run = resume(moment)
     parked = waiting_token(run, result)
     if parked is not None:
-        return _go_on(run, lambda: take_result(run, parked, result))
+        return _go_on(run, take_result, parked, result)
     sent = open_command(run, result)
     if sent is not None:
         settle_command(run, sent, result)
@@ -168,7 +167,7 @@ def child_ended(moment: Moment, token: int, ended: Ended) -> Advanced | None:
     run = resume(moment)
     parked = waiting_call(run, token)
     if parked is not None:
-        return _go_on(run, lambda: take_end(run, parked, ended))
+        return _go_on(run, take_end, parked, ended)
     sent = open_call(run, token)
     if sent is None:
         return None
@@ -201,11 +200,11 @@ def retract(moment: Moment, event: MetEvent) -> Advanced | None:
     return take_back(run, event)
 
 
-def _go_on(run: Run, following: Any) -> Advanced:
+def _go_on(run: Run, following: Callable[Concatenate[Run, P], int], *told: P.args, **named: P.kwargs) -> Advanced:
     """Carry the current token on with what its step says now; it may fail."""
     note_policies(run)
     try:
-        at = following()
+        at = following(run, *told, **named)
     except StepFailed as failure:
         fail(run, failure)
     except MissingValue as missing:

@@ -50,8 +50,7 @@ def go_on_from(run: Run) -> int:
     """Note what an execution was forked from, and give the step that it goes on with."""
     mark = run.root.pop(FORK)
     said = mark["said"]
-    if mark["used"]:
-        run.more().used = list(mark["used"])
+    run.used = tuple(mark["used"])
     program = run.runnable.program
     by_steps = {name for one in program.steps for name in bound(one)}
     said |= {"kept": sorted(name for name in run.root if name in by_steps)}

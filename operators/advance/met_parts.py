@@ -12,24 +12,24 @@ from typing import Any
 import msgspec
 
 from operators.execution.execution import State
+from operators.execution.run import Runnable
 from operators.execution.wait_shapes import Way, watched_ways
 from schemas.effects import MetEvent
-from schemas.program import Program, Wait
 
 
-def reads_of(program: Program, state: State | None, token: int) -> Sequence[Way]:
+def reads_of(runnable: Runnable, state: State | None, token: int) -> Sequence[Way]:
     """Give the parts that a token reads of the event it waits for; () if it does not wait for an event."""
     if state is None:
         return ()
     rest = state.rest
     if rest is not None and rest.watch is not None:
-        return watched_ways(program, rest.watch.trigger, rest.watch.reached)
+        return watched_ways(runnable.program, rest.watch.trigger, rest.watch.reached)
     if rest is not None and rest.hidden is not None and rest.hidden.token == token:
-        return watched_ways(program, rest.hidden.trigger, 0)
+        return watched_ways(runnable.program, rest.hidden.trigger, 0)
     for parked in state.parked:
         if parked.token == token:
-            step = program.steps[parked.step]
-            return tuple(way for way, _ in step.await_.reads) if isinstance(step, Wait) else ()
+            code = runnable.codes.get(parked.step)
+            return () if code is None else code.ways
     return ()
 
 

@@ -91,7 +91,7 @@ class Migration:
 
     def moved(self, state: State) -> State:
         """Give the state as the new version reads it; the verdict on it must be `migrates`."""
-        parked = tuple(one._replace(step=self._pair.place(one.step)) for one in state.parked)
+        parked = tuple(msgspec.structs.replace(one, step=self._pair.place(one.step)) for one in state.parked)
         rest = None if state.rest is None else _moved_rest(self._pair, state.rest)
         return msgspec.structs.replace(state, parked=parked, rest=rest)
 

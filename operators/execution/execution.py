@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from copy import copy
 from decimal import Decimal
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 import msgspec
 
 from schemas.errors import StateTooNew
 from schemas.records import Json
 
-VERSION: Final = 2
+VERSION: Final = 3
 _DECIMAL: Final = 1
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -26,7 +26,7 @@ ROOT: Final = 0  # the frame of the whole execution
 NOWHERE: Final = -1  # the step of a timer that belongs to no step
 
 
-class Cause(msgspec.Struct, frozen=True, array_like=True):
+class Cause(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The event that started an execution, as far as its commands and history name it."""
 
     event: str
@@ -36,7 +36,7 @@ class Cause(msgspec.Struct, frozen=True, array_like=True):
     hops: int
 
 
-class Parked(NamedTuple):
+class Parked(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A token that waits: at which step, and until when (its timer's due time).
 
     delay, notice (a reminder or an escalation of an approval, with a token of its own): timers. deadline: a deadline. result:
@@ -169,7 +169,6 @@ class Rest(msgspec.Struct, array_like=True):
     done: list[Undo] = []
     sent: list[Sent] = []
     ballots: dict[int, Ballot] = {}
-    used: list[bytes] = []
     policies: dict[str, str] = {}
     closing: Closing | None = None
     watch: Watch | None = None
@@ -190,7 +189,6 @@ class Rest(msgspec.Struct, array_like=True):
             or self.done
             or self.sent
             or self.ballots
-            or self.used
             or self.policies
             or self.closing
             or self.watch
@@ -199,7 +197,7 @@ class Rest(msgspec.Struct, array_like=True):
         )
 
 
-class State(msgspec.Struct, frozen=True, array_like=True):
+class State(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """All that an execution is between two inputs."""
 
     cause: Cause
@@ -209,13 +207,12 @@ class State(msgspec.Struct, frozen=True, array_like=True):
     passes: dict[str, int]  # step -> how often it was passed so far
     next_token: int  # of tokens and frames
     rest: Rest | None = None
+    used: tuple[bytes, ...] = ()  # keys of the events that it has met, the last ones
 
 
 def copy_rest(rest: Rest) -> Rest:
     """Copy what an input may change; most of it is empty."""
     copied = Rest(watch=rest.watch, hidden=rest.hidden, over=rest.over, queued=rest.queued)
-    if rest.used:
-        copied.used = rest.used[:]
     if rest.frames:
         copied.frames = {name: _copy_frame(frame) for name, frame in rest.frames.items()}
     if rest.ballots:
@@ -246,12 +243,12 @@ def _copy_ballot(ballot: Ballot) -> Ballot:
 
 def pack(state: State) -> bytes:
     """Write a state as bytes."""
-    env = {key: value if type(value) in _PLAIN else _freeze(value) for key, value in state.env.items()}
+    env = _freeze(state.env)
     rest: Any = state.rest
     if rest is not None and rest.holds_values():
         rest = _freeze(msgspec.to_builtins(rest, builtin_types=(bytes, Decimal)))
     return _VERSION_BYTE + _encoder.encode(
-        (state.cause, state.started_us, env, state.parked, state.passes, state.next_token, rest)
+        (state.cause, state.started_us, env, state.parked, state.passes, state.next_token, rest, state.used)
     )
 
 
@@ -266,10 +263,12 @@ def unpack(data: bytes) -> State:
 
 def _freeze(value: Any) -> Any:
     """Mark decimals, which msgpack would write as text and read back as text."""
+    if isinstance(value, dict):
+        if _PLAIN.issuperset(map(type, value.values())):
+            return value
+        return {key: item if type(item) in _PLAIN else _freeze(item) for key, item in value.items()}
     if isinstance(value, Decimal):
         return msgspec.msgpack.Ext(_DECIMAL, str(value).encode())
-    if isinstance(value, dict):
-        return {key: _freeze(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_freeze(item) for item in value]
     return value

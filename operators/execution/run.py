@@ -13,6 +13,7 @@ import msgspec
 
 from operators.execution.execution import NOWHERE, ROOT, Cause, Frame, Parked, ParkedKind, Rest, State, copy_rest
 from operators.execution.noted import noted
+from operators.execution.wait_shapes import Way
 from schemas.commands import Command
 from schemas.effects import Abandoned, Called, Emitted, Ended, Unwanted, Waiting
 from schemas.errors import BrokenInvariant
@@ -44,6 +45,7 @@ class Code(NamedTuple):
     holds: Callable[[Mapping[str, Any]], Any] | None = None
     undo: Callable[[Mapping[str, Any]], Any] | None = None
     undo_head: bytes = b""
+    ways: tuple[Way, ...] = ()  # the parts that a wait reads of its event
 
 
 class Awaited(NamedTuple):
@@ -68,7 +70,7 @@ class Runnable(NamedTuple):
     limited: bool = False  # its starts must ask (operators/triggers/admission.py)
 
 
-class Advanced(msgspec.Struct):
+class Advanced(msgspec.Struct, gc=False):
     """What one input did to one execution. `state` is None once nothing can happen to it any more.
 
     What is gone was there before this input, and goes before what is set comes (a timer or a wait may go and come again).
@@ -93,7 +95,7 @@ class Advanced(msgspec.Struct):
     env: dict[str, Any] = {}  # what it has bound; what each input binds anew is left out
 
 
-class Moment(msgspec.Struct):
+class Moment(msgspec.Struct, gc=False):
     """One execution when something comes in for it. `policies` is merged into its environment while it goes on:
 
     `policies.<name>` is a value (of a table its record, schemas/policy.py), `policies` alone a mapping from name to version.
@@ -132,6 +134,7 @@ class Run(msgspec.Struct):
     frames: dict[int, Frame] = {}
     agenda: list[tuple[int, int, int]] = []  # (token, PUMP or ARM, frame, step), the last one next
     rest: Rest | None = None
+    used: tuple[bytes, ...] = ()
     commands: list[Command] = []
     timers_set: list[Parked] = []
     timers_gone: list[Parked] = []
@@ -215,14 +218,14 @@ class Run(msgspec.Struct):
 
     def end_timer(self, parked: Parked) -> None:
         """Take a timer away; one that was set by this very input was never there."""
-        if parked in self.timers_set:
+        if self.timers_set and parked in self.timers_set:
             self.timers_set.remove(parked)
         else:
             self.timers_gone.append(parked)
 
     def end_wait(self, key: int, token: int) -> None:
         """Take a wait away; one that was opened by this very input was never there."""
-        opened = tuple(one for one in self.waits_set if one.token != token)
+        opened = tuple([one for one in self.waits_set if one.token != token]) if self.waits_set else ()
         if len(opened) < len(self.waits_set):
             self.waits_set = opened
         else:
@@ -260,9 +263,11 @@ def resume(moment: Moment) -> Run:
     run = begin(moment, state.cause, env, state.started_us)
     if moment.policies:
         env.update(moment.policies)
-    run.parked = {parked.token: parked for parked in state.parked}
-    run.passes = dict(state.passes)
-    run.next_token = state.next_token
+    for parked in state.parked:
+        run.parked[parked.token] = parked
+    if state.passes:
+        run.passes.update(state.passes)
+    run.next_token, run.used = state.next_token, state.used
     if state.rest is not None:
         run.rest = copy_rest(state.rest)
         run.frames = run.rest.frames
@@ -302,7 +307,7 @@ def advanced(run: Run, *, keep: bool) -> Advanced:
         rest = run.rest
         if rest is not None and rest.is_empty():
             rest = None
-        state = State(run.cause, run.started_us, env, tuple(run.parked.values()), run.passes, run.next_token, rest)
+        state = State(run.cause, run.started_us, env, tuple(run.parked.values()), run.passes, run.next_token, rest, run.used)
     return Advanced(
         state,
         run.status,

@@ -124,7 +124,9 @@ def _code(step: Step, program: Program) -> Code | None:
         if compensate is None:
             return Code()
         return Code(None, shared_template(compensate.params), compensation_head(step.name, compensate, program))
-    return Code(awaited(step.await_).holds) if isinstance(step, Wait) else None
+    if not isinstance(step, Wait):
+        return None
+    return Code(awaited(step.await_).holds, ways=tuple(way for way, _ in step.await_.reads))
 
 
 def _watched(trigger: Trigger) -> tuple[Awaited, ...]:

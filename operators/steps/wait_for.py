@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from operators.execution.execution import Parked, Rest, State, copy_rest
+from operators.execution.execution import Parked, State
 from operators.execution.issue import shared_row
 from operators.execution.run import Awaited, Run, StepFailed, StepFunction
 from schemas.effects import MetEvent, Waiting
@@ -24,9 +24,13 @@ def awaited(of: Await) -> Awaited:
     pairs = sorted((one.key, None if one.value is None else shared_row(one.value)) for one in of.correlate)
 
     def key(tenant: str, correlationid: str, env: Env) -> int | None:
-        texts = [(name, correlationid if value is None else key_text(value(env))) for name, value in pairs]
-        found = [(name, text) for name, text in texts if text is not None]
-        return wait_key(tenant, of.event, found) if len(found) == len(texts) else None
+        found = []
+        for name, value in pairs:
+            text = correlationid if value is None else key_text(value(env))
+            if text is None:
+                return None
+            found.append((name, text))
+        return wait_key(tenant, of.event, found)
 
     return Awaited(of.event, of.bind, key, None if of.condition is None else shared_row(of.condition))
 
@@ -68,29 +72,25 @@ def take_event(run: Run, parked: Parked, event: MetEvent) -> int | None:
 
 def is_used(run: Run, event: MetEvent) -> bool:
     """Tell whether an execution has had an event already: the one that started it, or one that met it."""
-    if run.rest is not None and event.key in run.rest.used:
+    if event.key in run.used:
         return True
     return event.id == run.cause.event and event.source == run.cause.source  # what its key is made of: both are one tenant's
 
 
 def use(run: Run, event: MetEvent) -> None:
     """Remember that an event was used; those used long ago are forgotten."""
-    used = run.more().used
-    used.append(event.key)
-    del used[:-USED_MAX]
+    run.used = (*run.used, event.key)[-USED_MAX:]
 
 
 def pass_over(state: State, event: bytes, tokens: Sequence[int]) -> State:
     """Let waits that an event has opened not be met by it: it is read again for those that waited before (met in slices)."""
-    rest = Rest() if state.rest is None else copy_rest(state.rest)
-    if not tokens or event in rest.used:  # an execution that has met it refuses it anyhow
+    if not tokens or event in state.used:  # an execution that has met it refuses it anyhow
         return state
-    rest.used.extend(_mark(event, token) for token in tokens)
-    return msgspec.structs.replace(state, rest=rest)
+    return msgspec.structs.replace(state, used=(*state.used, *(_mark(event, token) for token in tokens)))
 
 
 def _is_passed_over(run: Run, event: MetEvent, token: int) -> bool:
-    return run.rest is not None and bool(run.rest.used) and _mark(event.key, token) in run.rest.used
+    return bool(run.used) and _mark(event.key, token) in run.used
 
 
 def _mark(event: bytes, token: int) -> bytes:

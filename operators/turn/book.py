@@ -119,25 +119,25 @@ def _book_times(pending: Pending, live: Live, advanced: Advanced) -> None:
         pending.waits.drop((key, row, token))
     for parked in advanced.timers_gone:
         if (index := _index(pending, parked.kind)) is not None:
-            index[0].drop(Timer(parked.due_us, row, parked.token))
+            index.drop(Timer(parked.due_us, row, parked.token))
     for parked in advanced.timers_set:
         if (index := _index(pending, parked.kind)) is not None:
             timer = Timer(parked.due_us, row, parked.token)
-            index[0].add(timer)
+            index.add(timer)
             if parked.due_us <= pending.batch.times.now_us:
-                insort(index[1], timer, key=_latest)
+                insort(pending.due if index is pending.timers else pending.passing, timer, key=_latest)
 
 
-def _index(pending: Pending, kind: str) -> tuple[Changes, list[Timer]] | None:
-    """Give the index that a timer of a kind stands in, and the list of what is due; None if there is none.
+def _index(pending: Pending, kind: str) -> Changes | None:
+    """Give the index that a timer of a kind stands in; None if there is none.
 
     Under the event clock the outcome of a command always comes: it has no deadline.
     """
     if kind in ("delay", "notice"):
-        return pending.timers, pending.due
+        return pending.timers
     if kind == "result" and pending.batch.times.kind == "events":
         return None
-    return pending.deadlines, pending.passing
+    return pending.deadlines
 
 
 def _latest(timer: Timer) -> tuple[int, int, int]:
@@ -189,7 +189,7 @@ def _look_back(pending: Pending, live: Live, opened: tuple[Wait, Waiting], now_u
     for row, event in remembered(pending, one):
         if not pending.waits.stands(wait[:3]):
             return
-        part = part_of(event, reads_of(live.runnable.program, live.state, one.token))
+        part = part_of(event, reads_of(live.runnable, live.state, one.token))
         if meet_open(pending, live, wait, part, now_us):
             if not live.shadow:
                 see_met(pending, event.key, live.tenant, row)

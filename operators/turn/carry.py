@@ -93,24 +93,33 @@ def fire_timer(pending: Pending, timer: Timer, now_us: int, *, deadline: bool) -
     if not changes.stands(timer):
         return
     live = live_of(pending, timer.execution)
-    if not deadline and live is not None and place_of(live.state) is not None:
-        ask_again(pending, live, now_us)
-        _settle(pending)
+    if live is None or live.state is None:
+        changes.drop(timer)
         return
-    if live is not None and gathering_of(live) is not None:
-        lapse(pending, live, now_us)
-        _settle(pending)
+    if live.state.rest is not None and _not_begun(pending, live, now_us, deadline=deadline):
         return
-    advanced = None
-    if live is not None and live.state is not None:
-        advanced = fire(moment_of(pending, live, now_us), timer.token)
-    if live is None or advanced is None:  # it has ended, or waits for something else by now
+    advanced = fire(moment_of(pending, live, now_us), timer.token)
+    if advanced is None:  # it waits for something else by now
         changes.drop(timer)
         return
     if advanced.status == "discarded":
         note_verdict(pending, live, begins=False)
     book(pending, live, advanced, now_us)
-    _settle(pending)
+    if pending.queue:
+        _settle(pending)
+
+
+def _not_begun(pending: Pending, live: Live, now_us: int, *, deadline: bool) -> bool:
+    """Let the time come of what waits for a limit, or gathers ends; False if it does neither."""
+    if not deadline and place_of(live.state) is not None:
+        ask_again(pending, live, now_us)
+        _settle(pending)
+        return True
+    if gathering_of(live) is not None:
+        lapse(pending, live, now_us)
+        _settle(pending)
+        return True
+    return False
 
 
 def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> None:
@@ -123,11 +132,12 @@ def meet_wait(pending: Pending, row: int, what: tuple[Wait, Arrived, int]) -> No
     if live is None or live.state is None:
         pending.waits.drop(wait[:3])
         return
-    ways = reads_of(live.runnable.program, live.state, wait.token)
+    ways = reads_of(live.runnable, live.state, wait.token)
     if is_new(pending, key, row) and meet_open(pending, live, wait, arrived.part(at, ways), arrived.nows[at]):
         if not live.shadow:
             see_met(pending, key, arrived.tenants[at], row)
-        _settle(pending)
+        if pending.queue:
+            _settle(pending)
     else:
         expect(pending, wait, row + 1)
 

@@ -141,18 +141,9 @@ class Deployed:
                 found.extend((lane, at, one) for at, one in listed if isinstance(one, After) and flow in one.flows)
         return found
 
-    def entry(self, entry: int) -> tuple[str, int]:
-        """Give the version and the trigger's place in it that an entry stands for."""
-        lane, place, _ = self._entries[entry]
-        return lane.version, place
-
-    def lane(self, entry: int) -> Lane:
-        """Give the lane of an entry."""
-        return self._entries[entry][0]
-
-    def beside(self, entry: int) -> Lane | None:
-        """Give the lane that runs in shadow beside that of an entry."""
-        return self._entries[entry][2]
+    def entry(self, entry: int) -> tuple[Lane, int, Lane | None]:
+        """Give the lane that an entry stands for, the trigger's place in its version, and the lane in shadow beside it."""
+        return self._entries[entry]
 
     def program(self, version: str) -> bytes | None:
         """Give the packed program of a version, if it was deployed."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from operators.advance.advance import Runnable
 from operators.execution.execution import Cause, Parked, Rest
@@ -53,13 +54,13 @@ class Emission:
 def emit(lives: Iterable[Live], said: Emission, connector: Connector, partitions: int) -> list[Append]:
     """Encode and pack."""
     records: dict[tuple[str, int], list[bytes]] = defaultdict(list)
-    topics: dict[tuple[str, str], str] = {}
+    places: dict[tuple[str, str], list[bytes]] = {}  # a tenant has one partition, and one connector serves a type of its actions
     for shard, command in said.commands:
         served = (command.body.tenant, command.type)
-        topic = topics.get(served)
-        if topic is None:
-            topic = topics[served] = actions_topic(connector(*served))
-        records[topic, shard % partitions].append(command.record())
+        place = places.get(served)
+        if place is None:
+            place = places[served] = records[actions_topic(connector(*served)), shard % partitions]
+        place.append(command.record())
     for live, event in said.events:
         records[event.topic, live.shard % partitions].append(event_record(live.tenant, event))
     for shard, cancel in said.cancels:
@@ -110,7 +111,7 @@ def flow_ended(live: Who, ended: Ended, at_us: int) -> Emitted:
 def shadowed(live: Live, *, absent: bool = False) -> Shadowed:
     """Say what a shadow did, and what it would have sent."""
     history = _history(live, SHADOW)
-    history.bound.pop(TWIN, None)
+    history = replace(history, bound={name: value for name, value in history.bound.items() if name != TWIN})
     muted = [Muted(one.id, one.step, one.type, one.data) for one in (command.action() for command in live.muted)]
     return Shadowed(beside=core_id(live).hex(), history=history, muted=muted, said=live.said, absent=absent)
 
@@ -226,8 +227,10 @@ def waits_of(live: Live) -> tuple[str | None, int | None]:
         return f"{LIMIT}{state.rest.queued.limit}", state.started_us + live.runnable.program.timeout_us
     if state.rest is not None and state.rest.closing is not None and state.rest.closing.phase != "handlers":
         return _closing_waits(state.rest, live.runnable.program), None
-    waits = [parked for parked in state.parked if parked.kind != "notice"]
-    first: Parked | None = waits[0] if len(waits) == 1 else min(waits, key=_soonest, default=None)
+    waits = state.parked
+    if len(waits) != 1 or waits[0].kind == "notice":
+        waits = tuple(sorted([parked for parked in waits if parked.kind != "notice"], key=_soonest))
+    first = waits[0] if waits else None
     return (None, None) if first is None else (live.runnable.program.steps[first.step].name, first.due_us)
 
 

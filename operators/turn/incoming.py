@@ -23,7 +23,7 @@ Beside = Literal["", "runs", "absent"]
 STARTS: Final = -1  # a candidate that starts its flow; else the place of the trigger that watches first
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """One event that fits one flow. Candidates of a batch are sorted by (row, behind, flow).
 
     `known`: what causes it was taken in before, by a window or a schedule, so the execution's id alone tells whether it is new.

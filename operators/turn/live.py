@@ -44,7 +44,7 @@ class Live(msgspec.Struct):
     muted: list[Command] = []  # what it would have sent in this turn, and what else it would have said
     said: list[Said] = []
     known: Mapping[str, Any] = {}  # what it had bound before this turn
-    env: Mapping[str, Any] = {}  # what it has bound now
+    env: dict[str, Any] = {}  # what it has bound now
     transitions: list[Transition] = []  # msgspec gives each its own
 
 
@@ -75,10 +75,12 @@ def loaded(stored: StoredExecution, runnable: Callable[[str], Runnable]) -> Live
     )
 
 
-def bound_since(known: Mapping[str, Any], env: Mapping[str, Any]) -> dict[str, Any]:
+def bound_since(known: Mapping[str, Any], env: dict[str, Any]) -> dict[str, Any]:
     """Give what was bound since, as a history holds it."""
     if known:
         return {name: exact(value) for name, value in env.items() if known.get(name, _NOTHING) is not value}
+    if PLAIN.issuperset(map(type, env.values())):
+        return env
     return {name: value if type(value) in PLAIN else exact(value) for name, value in env.items()}
 
 

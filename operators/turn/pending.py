@@ -218,13 +218,14 @@ class Changes:
 
     def add(self, one: Any, what: Any = None) -> None:
         """Add one; if it was taken away in this turn, it stays."""
-        self.void.discard(one)
-        if self.gone.pop(one, 0) == 0:
+        if self.void:
+            self.void.discard(one)
+        if not self.gone or self.gone.pop(one, 0) == 0:
             self.made[one] = what
 
     def drop(self, one: Any) -> None:
         """Take one away."""
-        if self.made.pop(one, 0) != 0:
+        if self.made and self.made.pop(one, 0) != 0:
             self.void.add(one)
         else:
             self.gone[one] = None

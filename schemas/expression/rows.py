@@ -78,6 +78,8 @@ def reach_into(rest: tuple[str | int, ...]) -> Step:
         return lambda value: [inner(item) for item in value] if isinstance(value, list) else None
     if isinstance(first, int):
         return _at_index(first, inner)
+    if len(rest) == 1:
+        return lambda value: value.get(first) if isinstance(value, dict) else None
     return lambda value: inner(value.get(first)) if isinstance(value, dict) else None
 
 

