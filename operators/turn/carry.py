@@ -239,11 +239,11 @@ def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None
         return
     try:
         env, wanted = input_env(runnable.program, order.inputs, trigger)
+        name = _name_of(order, wanted)
     except BadInputs as error:
         _refuse(pending, one, "bad-inputs", f"flow '{order.flow}': {error}")
         return
     source = f"/manual/{order.flow}"
-    name = wanted or order.id
     key = event_key(order.tenant, source, name)
     cause = Cause(name, source, 0 if wanted else order.at, name, 0)
     if key in pending.seen_now or pending.reads.world.seen(key):
@@ -257,6 +257,13 @@ def _start_by_hand(pending: Pending, order: OperatorCommand, one: Input) -> None
     _start(pending, live, started, one.now_us)
     _shadow_by_hand(pending, order, live, env)
     _settle(pending)
+
+
+def _name_of(order: OperatorCommand, wanted: str) -> str:
+    """Give the id of a start. Raises BadInputs where it has none: all of those would be one start."""
+    if not wanted and not order.id:
+        raise BadInputs("it has no id, for the version before made one of its inputs and this one does not; start it again")
+    return wanted or order.id
 
 
 def _shadow_by_hand(pending: Pending, order: OperatorCommand, beside: Live, env: Any) -> None:

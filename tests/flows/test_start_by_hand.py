@@ -42,3 +42,16 @@ def test_nor_does_one_that_a_limit_has_turned_away() -> None:
         one.tell([said(6, at=60)])
         one.tell([said(6, at=2 * 86_400)])
         assert [action["data"] for action in one.records("actions.file")] == [{"v": 5}]
+
+
+def test_a_start_without_any_id_is_set_aside_and_not_taken_for_another_one() -> None:
+    """Who says it may have seen a version that makes ids of inputs, and the turn another one."""
+    with rolled() as one:
+        one.deploy(FLOW.replace("LIMITS\n", ""))
+        for number in range(2):
+            tenant, topic, record = said(number, at=number)
+            one.tell([(tenant, topic, json.dumps({**json.loads(record), "id": ""}).encode())])
+        assert one.records("actions.file") == []
+        letters = one.records("dead_letters")
+        assert [letter["reason"] for letter in letters] == ["bad-inputs"] * 2
+        assert "has no id" in letters[0]["detail"]
