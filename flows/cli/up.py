@@ -115,4 +115,6 @@ def _tell(terminal: Terminal, summary: Summary) -> None:
 
 
 def _counted(what: str, number: int) -> str:
-    return f"clock {print_timestamp(number)}" if what == "now_us" else f"{what} {number:,}"
+    if what == "now_us":
+        return f"clock {print_timestamp(number)}" if number else "clock not begun"
+    return f"{what} {number:,}"
