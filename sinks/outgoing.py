@@ -1,7 +1,7 @@
-"""Commands as connectors get them: with the settings of their rule, their secrets, and the errors that their contract knows.
+"""Commands as connectors get them: with the settings of their rule, their secrets, and what their contract says.
 
-Reads: stored actions, control records (connector rules, action contracts). Emits: Command. State: the rules, and a set of codes
-an action type.
+Reads: stored actions, control records (connector rules, action contracts). Emits: Command. State: the rules, and for each
+action type the codes it may be refused with, and whether one key is carried out once.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.connector_rules import ConnectorRules, Rule
+from schemas.connector_rules import ConnectorRules
 from schemas.dispatch import Command, Connector, Outcome, StoredAction
 from schemas.errors import InvalidInput
 from schemas.records import Action, Control, Json
@@ -20,6 +20,7 @@ from sinks.secrets import Lookup, fill, revealed
 
 SECRET_RETRY_US: Final = 5_000_000
 CONTRACT: Final = "action/"
+IDEMPOTENT: Final = "idempotent"  # a key of contracts, and a setting of rules
 LOOK_UP: Final = "look_up"  # the setting that says where a receiver tells what became of a command
 _controls: Final = msgspec.json.Decoder(Control)
 _bodies: Final = msgspec.json.Decoder(dict)
@@ -33,6 +34,7 @@ class Outgoing:
     secrets: Lookup
     _rules: ConnectorRules = field(default_factory=ConnectorRules)
     _errors: dict[str, frozenset[str]] = field(default_factory=dict)
+    _repeating: set[str] = field(default_factory=set)  # types that do a thing again when they are told again
 
     def learn(self, record: bytes) -> None:
         """Take a control record in; one that cannot be read is the engine's to set aside."""
@@ -42,7 +44,12 @@ class Outgoing:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidInput):
             return
         if control.key.startswith(CONTRACT):
-            self._errors[control.key.removeprefix(CONTRACT)] = _codes(control.value)
+            self._learn_contract(control.key.removeprefix(CONTRACT), control.value)
+
+    def _learn_contract(self, kind: str, contract: Json) -> None:
+        self._errors[kind] = _codes(contract)
+        repeats = isinstance(contract, dict) and contract.get(IDEMPOTENT) is False
+        (self._repeating.add if repeats else self._repeating.discard)(kind)
 
     def command(self, stored: StoredAction, actions: Sequence[Action], now_us: int) -> Command | Outcome:
         """Make the command of an attempt, or the end of one that no connector can be asked about."""
@@ -50,21 +57,24 @@ class Outgoing:
             known = ", ".join(sorted(self.connectors))
             return Outcome("failed", code="rejected", error=f"there is no connector {stored.connector!r}; wanted one of {known}")
         try:
-            return self._made(stored, actions, fill(self._rule(stored, actions).settings, self.secrets), now_us)
+            return self._made(stored, actions, fill(self._settings(stored, actions), self.secrets), now_us)
         except InvalidInput as error:
             return Outcome("failed", retry=True, after_us=SECRET_RETRY_US, code="unavailable", error=str(error))
 
     def question(self, stored: StoredAction, actions: Sequence[Action], now_us: int) -> Command:
         """Make the command to ask a connector about; where a secret is missing nothing can be looked up outside."""
-        settings = self._rule(stored, actions).settings
+        settings = self._settings(stored, actions)
         try:
             settings = fill(settings, self.secrets)
         except InvalidInput:
             settings = {name: value for name, value in settings.items() if name != LOOK_UP}
         return self._made(stored, actions, settings, now_us, reveal=False)
 
-    def _rule(self, stored: StoredAction, actions: Sequence[Action]) -> Rule:
-        return self._rules.rule(stored.tenant, actions[0].type, stored.connector)
+    def _settings(self, stored: StoredAction, actions: Sequence[Action]) -> Mapping[str, Json]:
+        """Give the settings of the rule; it knows its receiver better than the contract does, if it says so."""
+        kind = actions[0].type
+        settings = self._rules.rule(stored.tenant, kind, stored.connector).settings
+        return {IDEMPOTENT: False, **settings} if kind in self._repeating else settings
 
     def _made(
         self, stored: StoredAction, actions: Sequence[Action], settings: Mapping[str, Json], now_us: int, *, reveal: bool = True

@@ -146,7 +146,7 @@ OF: Final[dict[str, dict[str, str]]] = {
         "params": "What it takes, each with its type.",
         "result": "What it answers, each with its type.",
         "errors": "Error codes of its own.",
-        "idempotent": "Whether the service behind it carries one key out once.",
+        "idempotent": "Whether the service behind it carries one key out once; else what may be done is not tried again.",
         "privacy": "What a parameter says about a person.",
     },
     "Test": {

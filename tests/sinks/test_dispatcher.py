@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from schemas.dispatch import Outcome
-from schemas.records import Redrive, Retry, encode
+from schemas.records import Json, Redrive, Retry, encode
 from sinks.calls import InlineCalls
 from sinks.connectors.file import FileConnector
 from sinks.connectors.http import HttpConnector
@@ -230,6 +230,31 @@ def test_a_kill_between_started_and_outcome_never_repeats_in_silence(home: Home,
     else:
         assert receiver.keys == ["a1", "a2"]
         assert results == [("a1", "unknown"), ("a2", "delivered")]
+
+
+@pytest.mark.parametrize(
+    ("contract", "rule", "asked"),
+    [
+        ({}, {}, 3),  # told again under the same key, in vain
+        ({"idempotent": True}, {}, 3),
+        ({"idempotent": False}, {}, 1),
+        ({"idempotent": False}, {"idempotent": True}, 3),  # this receiver does know keys
+        ({"idempotent": True}, {"idempotent": False}, 1),
+    ],
+)
+def test_what_does_a_thing_twice_when_told_twice_is_told_once(
+    home: Home, contract: dict[str, Json], rule: dict[str, Json], asked: int
+) -> None:
+    told = action("a1", retry=Retry(attempts=3, wait_us=0, most_us=0))
+    with receiving(lambda body, before: Answer(status=500)) as receiver:
+        home.rule("http", url=receiver.url, **rule)
+        home.contract(told.type, **contract)
+        home.issue(told)
+        dispatcher = home.dispatcher(HttpConnector())
+        work_off(dispatcher)
+        dispatcher.close()
+    assert receiver.keys == ["a1"] * asked
+    assert [result.status for result in home.results()] == ["unknown"]
 
 
 def test_a_stopped_dispatcher_goes_on_where_it_was(home: Home, tmp_path: Path) -> None:

@@ -175,6 +175,10 @@ class Home:
         value = {"connector": connector, "settings": settings}
         self.ingress.append([Append(CONTROL, 0, [encode(Control(key="connector/*/*", value=value))])], self.clock.us)
 
+    def contract(self, kind: str, **says: Json) -> None:
+        value = {"action": kind, "params": {}, **says}
+        self.ingress.append([Append(CONTROL, 0, [encode(Control(key=f"action/{kind}", value=value))])], self.clock.us)
+
     def issue(self, *actions: Action, connector: str = "http") -> None:
         self.engine.append([Append(actions_topic(connector), 0, [encode(one) for one in actions])], self.clock.us)
 
