@@ -9,11 +9,10 @@ from flows.cli.home import must_exist
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTIVE, append_controls, await_applied, deploying, open_ingress
 from flows.settings import load_settings
-from flows.versions.in_home import Pointer, versions_in
+from flows.versions.in_home import Active, versions_in
 from infra.clock import SystemClock
 from schemas.errors import InvalidInput, MillraceError
-from schemas.pointer import Pointer as Told
-from schemas.pointer import write_pointer
+from schemas.pointer import Pointer, write_pointer
 from sinks.ingress.client import SocketIngress
 
 ALL = "*"
@@ -25,18 +24,18 @@ def rollback(terminal: Terminal, *, flow: str, wait: bool, tenant: str | None, h
     key = (tenant or ALL, flow)
     with open_ingress(must_exist(settings.home)) as ingress:
         with deploying(settings.home):
-            pointer = versions_in(settings.home).active.get(key)
-            if pointer is None:
+            active = versions_in(settings.home).active.get(key)
+            if active is None:
                 whose = f" of tenant {tenant}" if tenant else ""
                 raise InvalidInput(f"no flow '{flow}'{whose} is in force; `millrace diff deployed FILE` shows those that are")
-            back = _back(flow, pointer)
+            back = _back(flow, active)
             end = append_controls(ingress, {f"{ACTIVE}{key[0]}/{flow}": write_pointer(back)})
         runs = isinstance(ingress, SocketIngress)
-    was = pointer.told.shadow or pointer.version
+    was = active.told.shadow or active.version
     row = {"flow": flow, "tenant": key[0], "version": back.version, "was": was}
     if terminal.json:
         terminal.value(row)
-    elif pointer.told.shadow:
+    elif active.told.shadow:
         terminal.say(f"flow {flow}: {was[:SHORT]} runs in shadow no more; {back.version[:SHORT]} stays in force for all")
     else:
         terminal.say(f"flow {flow}: {was[:SHORT]} -> {back.version[:SHORT]}; what is in flight stays on its version")
@@ -47,12 +46,12 @@ def rollback(terminal: Terminal, *, flow: str, wait: bool, tenant: str | None, h
     return 0
 
 
-def _back(flow: str, pointer: Pointer) -> Told:
+def _back(flow: str, active: Active) -> Pointer:
     """Give the pointer to go back to: without the shadow, or to the version of the rest, or to the one before."""
-    if pointer.told.shadow is not None:
-        return Told(pointer.version)
-    if pointer.told.rest is not None:
-        return Told(pointer.told.rest, instead_of=pointer.version)
-    if not pointer.before:
-        raise InvalidInput(f"flow '{flow}' has no version before {pointer.version[:SHORT]}; deploy another one")
-    return Told(pointer.before[0], instead_of=pointer.version)
+    if active.told.shadow is not None:
+        return Pointer(active.version)
+    if active.told.rest is not None:
+        return Pointer(active.told.rest, instead_of=active.version)
+    if not active.before:
+        raise InvalidInput(f"flow '{flow}' has no version before {active.version[:SHORT]}; deploy another one")
+    return Pointer(active.before[0], instead_of=active.version)

@@ -10,21 +10,21 @@ from pathlib import Path
 import msgspec
 
 from flows.versions.control_topic import control_topic
-from schemas.pointer import Pointer as Told
+from schemas.pointer import Pointer
 from schemas.program import Program, unpack
 
 FlowKey = tuple[str, str]  # tenant or *, flow
 
 
 @dataclass(slots=True)
-class Pointer:
+class Active:
     """Which version of a flow is active, and which was before it (its tail: the one before that).
 
     `told` is the pointer as it was written: it may name a version for the rest, or one in shadow.
     """
 
     version: str
-    told: Told
+    told: Pointer
     before: tuple[str, ...] = ()  # the latest first, each once
 
 
@@ -32,7 +32,7 @@ class Pointer:
 class Versions:
     """What the control topic says about versions, up to its end."""
 
-    active: dict[FlowKey, Pointer] = field(default_factory=dict)
+    active: dict[FlowKey, Active] = field(default_factory=dict)
     packed: dict[str, str] = field(default_factory=dict)  # version -> its program, base64
     owners: dict[str, set[FlowKey]] = field(default_factory=dict)  # version -> flows that it was deployed for
 
@@ -56,7 +56,7 @@ class _Record(msgspec.Struct):
 
 _records = msgspec.json.Decoder(_Record)
 _versions = msgspec.json.Decoder(_Version | None)
-_pointers = msgspec.json.Decoder(Told | None)
+_pointers = msgspec.json.Decoder(Pointer | None)
 
 
 def versions_in(home: Path) -> Versions:
@@ -83,7 +83,7 @@ def _take(found: Versions, record: _Record) -> None:
             pass
 
 
-def _point(found: Versions, key: FlowKey, active: Told | None) -> None:
+def _point(found: Versions, key: FlowKey, active: Pointer | None) -> None:
     """Follow a pointer; one to what was not deployed changes nothing, as in the engine."""
     if active is not None and not all(version in found.packed for version in active.versions()):
         return
@@ -93,10 +93,10 @@ def _point(found: Versions, key: FlowKey, active: Told | None) -> None:
     earlier = _went_before(was) if was else ()
     if active.instead_of is not None and active.version in earlier:
         earlier = earlier[earlier.index(active.version) :]  # one that was rolled back is not gone back to
-    found.active[key] = Pointer(active.version, active, tuple(one for one in earlier if one != active.version))
+    found.active[key] = Active(active.version, active, tuple(one for one in earlier if one != active.version))
 
 
-def _went_before(was: Pointer) -> tuple[str, ...]:
+def _went_before(was: Active) -> tuple[str, ...]:
     """List what may be gone back to, the latest first: one that only ran for a part is none of it."""
     if was.told.rest is None:
         return (was.version, *was.before)
