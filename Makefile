@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 BENCH_STAMP := $(VENV)/.ready-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-BENCHES := match automations latency timers views deploy compile fairness steps schedules windows
+BENCHES := match automations latency timers live views deploy compile fairness steps schedules windows
 LOCK = $(VENV)-lock/bin/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
 
 ifneq ($(wildcard ../shared/data),)
