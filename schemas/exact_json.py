@@ -12,6 +12,7 @@ from typing import Any, Final
 from schemas.errors import InvalidInput
 
 DECIMAL: Final = "$decimal"
+FAR: Final = 400  # decimal places from the point: beyond any number that is kept; in plain digits 1e999999999 takes a gigabyte
 RECORD: Final = "$record"
 PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _MARKS: Final = ({DECIMAL}, {RECORD})
@@ -54,6 +55,6 @@ def _decimal(text: Any) -> Decimal:
         found = Decimal(text)
     except (ArithmeticError, TypeError, ValueError) as error:
         raise InvalidInput(f"{text!r} is no decimal") from error
-    if not found.is_finite():
+    if not found.is_finite() or abs(found.adjusted()) > FAR:
         raise InvalidInput(f"{text!r} is no decimal")
     return found
