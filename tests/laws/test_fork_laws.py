@@ -171,7 +171,8 @@ def test_values_come_back_from_json_exactly(value: Any) -> None:
     assert repr(back) == repr(value)
 
 
-WRONG: list[Any] = [*({"$decimal": one} for one in ("x", "NaN", [], "1e999999999")), {"$record": 1}, [{"$record": [2]}]]
+NO_DECIMALS: list[Any] = ["x", "NaN", [], "1e999999999"]
+WRONG: list[Any] = [*({"$decimal": one} for one in NO_DECIMALS), {"$record": 1}, [{"$record": [2]}]]
 
 
 @pytest.mark.parametrize("value", WRONG)
