@@ -1,8 +1,8 @@
 """The one door to HTTP: sends commands as structured CloudEvents with an Idempotency-Key and reads the answer.
 
-Promise: `delivered` means that the receiver said 2xx. With `idempotent: true` (the default, unless the action's contract says false)
-an attempt without an answer is made again under the same key, and the receiver is the one who dedupes; with `false` it ends as
-unknown and is never repeated.
+Promise: `delivered` means that the receiver said 2xx. With `idempotent: true` (the default, unless the action's contract says
+false) an attempt without an answer is made again under the same key, and the receiver is the one who dedupes; with `false` it
+ends as unknown and is never repeated.
 A batch is one request in CloudEvents batch format under the batch's own key. Redirects are not followed: 3xx is an answer of the
 wrong kind. What became of a command is looked up with GET where the rule says so: 2xx it was carried out, 404 it was not.
 TLS, addresses and limits: http_wire.
