@@ -310,6 +310,17 @@ class Machine:
             found.append(sending)
         return min(found, default=None)
 
+    def next_deadline_us(self) -> int | None:
+        """Tell when the next deadline is that the clock has not reached, as the engine's file says."""
+        if not (self.home / ENGINE_FILE).exists():
+            return None
+        connection = open_reader(self.home / ENGINE_FILE)
+        try:
+            found = value(connection, "select min(due_us) from deadlines where due_us >= ?", (self.wall_us,))
+        finally:
+            connection.close()
+        return None if found is None else int(found)
+
     def jump(self, by_us: int) -> None:
         """Move the wall clock, forwards or back."""
         self.wall_us = max(START_US - 30 * DAY_US, self.wall_us + by_us)

@@ -54,6 +54,14 @@ class Receivers:
         assert json.loads(command.raw) == [json.loads(one.raw) for one in command.members], "a batch is not its members"
         return command.members
 
+    def refuses(self, command: Command) -> bool:
+        """Tell whether a command is one that is not wanted, whatever else may go wrong; here there are none."""
+        return False
+
+    def loses(self, command: Command) -> bool:
+        """Tell whether a command is lost on the way, and nobody learns it; here that is chance alone."""
+        return False
+
     def body_of(self, command: Command) -> bytes:
         """Give what must be the same whenever a key comes again."""
         return command.raw
@@ -94,6 +102,9 @@ class KeepsKeys:
             world.counts["same key again"] += 1
             if world.bodies[command.idempotency_key] != world.body_of(command):
                 raise AssertionError(f"the key {command.idempotency_key} came with another body than before")
+        if not known and any(world.refuses(command) for command in commands):
+            world.counts["refused for good"] += 1
+            return Outcome("failed", code="rejected", error="it cannot be undone")
         if 0.62 <= draw < 0.72:
             world.counts["refused for now"] += 1
             return Outcome(
@@ -141,10 +152,13 @@ class ForgetsKeys:
 
     def _answer(self, command: Command) -> Outcome:
         world, draw = self._all, 0.0 if self._all.calm else self._all.rng.random()
+        if world.refuses(command):
+            world.counts["refused for good"] += 1
+            return Outcome("failed", code="rejected", error="it cannot be undone")
         if 0.65 <= draw < 0.80:
             world.counts["refused for now"] += 1
             return Outcome("failed", retry=True, after_us=world.rng.choice((0, SECOND_US)), code="unavailable", error="busy")
-        if 0.80 <= draw < 0.84:
+        if 0.80 <= draw < 0.84 or world.loses(command):
             world.counts["lost on the way"] += 1
             return Outcome("unknown", code="unknown_outcome", error="the line broke")
         if draw >= 0.97:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.simulation.business import MINUTE_US
 from tests.simulation.invariants import _time_us
 from tests.simulation.outside import Receivers
 from tests.simulation.recorder import Recorder
@@ -16,7 +15,8 @@ from tests.simulation.stories.asking import check_decisions
 from tests.simulation.stories.counting import check_windows
 from tests.simulation.stories.draw_flows import KINDS
 from tests.simulation.stories.draw_triggers import span_us
-from tests.simulation.stories.script import Happening, Script
+from tests.simulation.stories.gathering import check_gathered
+from tests.simulation.stories.script import RATE_US, Happening, Script
 from tests.simulation.stories.slots import check_slots
 from tests.simulation.stories.undoing import check_undoing
 from tests.simulation.stories.watching import check_watches
@@ -296,8 +296,10 @@ class StoryVerdict:
                     continue
                 if kind == "rate":
                     begun = sorted(one.begun_us for one in accounts if one.begun_us is not None)
-                    most = all(late - early >= 30 * MINUTE_US for early, late in zip(begun, begun[limit["max"] :], strict=False))
+                    most = all(late - early >= RATE_US for early, late in zip(begun, begun[limit["max"] :], strict=False))
                     assert most, f"{tenant} {flow} began too often for {limit}: {begun}"
+                    if self.script.scenario.exact:
+                        _check_no_longer(accounts, limit["max"])
                 else:
                     assert _most_at_once(accounts) <= limit["max"], f"{tenant} {flow} ran too often at once for {limit}"
                 self.coverage[f"story: limit {kind} {limit['over']}"] += 1
@@ -309,6 +311,17 @@ class StoryVerdict:
             self.coverage[f"story did: {one.verb or 'execution'}.{one.kind}"] += 1
         self.coverage[f"story: executions {account.status}"] += 1
         self.coverage[f"story: flow {account.flow.split('_')[0]}"] += 1
+
+
+def _check_no_longer(accounts: list[Account], most: int) -> None:
+    """Hold that who waits for a rate begins when that is free again, at most a twentieth of its time later."""
+    begun = sorted((one for one in accounts if one.begun_us is not None), key=lambda one: one.begun_us or 0)
+    for before, one in zip(begun, begun[most:], strict=False):
+        queued_us = next((did.at for _, did in one.of("entered", "limit")), None)
+        free_us = (before.begun_us or 0) + RATE_US + RATE_US // 20
+        assert queued_us is None or (one.begun_us or 0) <= max(queued_us, free_us), (
+            f"{one.name()} waited from {queued_us} until {one.begun_us}, its rate was free at {free_us} at the latest"
+        )
 
 
 def _pair(heard: Did) -> tuple[str, str]:
@@ -370,3 +383,4 @@ def check_story(home: Path, script: Script, helped: bool, life: tuple[Receivers,
     check_windows(script, read, recorder, coverage)
     check_slots(script, read, recorder, coverage)
     check_watches(script, read, recorder, coverage)
+    check_gathered(script, read, recorder, coverage)

@@ -39,7 +39,10 @@ REQUIRED: Final[tuple[str, ...]] = (
     "stories",
     *(f"story clock: {clock}" for clock in ("wall", "event, held", "event, free")),
     *(f"story did: {verb}.{kind}" for verb, kinds in _DID.items() for kind in kinds),
-    *(f"story: flow {flow}" for flow in ("made", "hand", "told", "absent", "chain", "behind", "asked", "counted", "clocked")),
+    *(
+        f"story: flow {flow}"
+        for flow in ("made", "hand", "told", "absent", "chain", "behind", "joined", "asked", "counted", "clocked")
+    ),
     *(f"story: executions {status}" for status in ("completed", "failed", "cancelled", "closing")),
     "story: calls started",
     "story: several steps undone",
@@ -57,6 +60,9 @@ REQUIRED: Final[tuple[str, ...]] = (
     "story: late events",
     *(f"story: histories equal to the reference runner's, {clock} clock" for clock in ("event", "wall")),
     *(f"story: window {kind}" for kind in _WINDOWS),
+    "story: the engine was away",
+    "story: joined, complete",
+    "story: joined, incomplete",
     "story: windows counted again",
     "story: late events of windows",
     *(f"story: slots run, overlap {overlap}" for overlap in ("skip", "queue", "cancel", "allow")),

@@ -104,13 +104,17 @@ class Desk:
         fresh = self.read()
         said = [self._decision(one) for one in fresh if self.rng.random() < self.eager]
         said += [self._decision(one) for one in self.asks[-8:] if self.rng.random() < 0.3 * self.eager]
-        if said and self.rng.random() < 0.15:
-            said.append(said[-1])  # the same person, once more
+        said += [one for one in said if self.rng.random() < 0.25]  # the same person, once more
         if self.rng.random() < 0.12 and self.known:
             said.append(self._meddle())
         if self.rng.random() < 0.3:
             said += self.help()
         return said
+
+    def hurry(self) -> list[Append]:
+        """Decide at the last moment what was asked of late."""
+        self.read()
+        return [self._decision(one) for one in self.asks[-6:]]
 
     def help(self) -> list[Append]:
         """Help what waits for an operator."""
@@ -122,7 +126,9 @@ class Desk:
                 continue
             known.helped += 1
             if known.stuck:
-                found.append(self._order(execution, known, self.rng.choice(("retry", "skip", "resume", "resume")), known.stuck))
+                found.append(
+                    self._order(execution, known, self.rng.choice(("retry", "skip", "skip", "resume", "resume")), known.stuck)
+                )
             elif known.unknown:
                 found.append(self._order(execution, known, "resume", self.rng.choice(known.unknown)))
         return found

@@ -63,6 +63,8 @@ class FlowsDrawer:
         for name, draw in others.items():
             if rng.random() < 0.6:
                 found[name] = draw(name)
+        if rng.random() < 0.6:
+            found["joined"] = self._joined("joined", [one for one in found if one.startswith(("made", "hand")) or one == "told"])
         triggers = TriggerDrawer(rng, self.exact)
         found |= {name: triggers.counted(name) for name in ("counted_0", "counted_1") if rng.random() < 0.6}
         found |= {name: triggers.clocked(name) for name in ("clocked_0",) if rng.random() < 0.6}
@@ -162,6 +164,24 @@ class FlowsDrawer:
     def _behind(self, name: str) -> Document:
         note = {"action": "note", "as": "follow", "with": {"job": "{{ event.correlationid }}"}}
         return {"flow": name, "trigger": {"after": "made_0", "status": "any"}, "steps": [note]}
+
+    def _joined(self, name: str, others: list[str]) -> Document:
+        """Draw a flow behind the ends of several others."""
+        rng = self.rng
+        made = ["made_0", "made_1"]
+        behind: Document = {
+            "after": rng.choice((made, made, made, sorted(rng.sample(others, rng.choice((2, 3)))))),
+            "join": "all",
+        }
+        behind |= {"status": rng.choice(("any", "any", "any", "completed")), "within": rng.choice(("20m", "5h", "3d", "30d"))}
+        if rng.random() < 0.85:
+            behind["key"] = "event.tenant"
+        note = {
+            "action": "note",
+            "as": "follow",
+            "with": {"job": "{{ event.correlationid }}", "first": f"{{{{ after.{behind['after'][0]}.status }}}}"},
+        }
+        return {"flow": name, "trigger": behind, "steps": [note]}
 
     def _asked(self, name: str) -> Document:
         note = {

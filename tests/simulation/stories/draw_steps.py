@@ -29,7 +29,7 @@ class StepDrawer:
 
     def steps(self, depth: int = 0, *, loop: bool = False) -> list[Step]:
         """Draw a list of steps; it may end with one that ends the flow."""
-        found: list[Step] = []
+        found: list[Step] = [self.wait()] if not depth and self.rng.random() < 0.15 else []  # it waits from the very start
         for _ in range(self.rng.choice((1, 1, 2, 3) if depth else (2, 3, 4, 5))):
             if self._left <= 0:
                 break
@@ -153,7 +153,7 @@ class StepDrawer:
         by = rng.choice(({"role": "boss"}, {"role": "clerk"}, {"person": "ann"}, {"people": ["bob", "cid", "mallory"]}))
         step: Step = {"approve": f"May {{{{ {self.ref} }}}} go on?", "as": name, "by": by}
         step |= {"timeout": rng.choice(TIMEOUTS), "on_timeout": rng.choice(("approved", "rejected", "fail"))}
-        if rng.random() < 0.4 and "person" not in by:
+        if rng.random() < 0.55 and "person" not in by:
             step["need"] = 2
         if rng.random() < 0.5:
             step["not"] = [NOT_HIM]

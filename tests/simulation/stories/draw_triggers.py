@@ -31,7 +31,7 @@ WHENS: Final = (
     "window.orders >= 2 and order.number >= 1",
     "window.orders == 1",
 )
-SLOTS: Final = ("20 */3 * * *", "15 1-3 * * *", "30 0,2 * * *", "45 * * * *")
+SLOTS: Final = ("20 */3 * * *", "15 1-3 * * *", "0 1-3 * * *", "30 0,2 * * *", "45 * * * *")
 UNITS_US: Final = {"s": SECOND_US, "m": MINUTE_US, "h": HOUR_US, "d": DAY_US}
 ZONES: Final = ("Europe/Berlin", "America/New_York", "UTC", "Asia/Kathmandu")
 
@@ -47,9 +47,15 @@ class TriggerDrawer:
         """Draw a flow that a window starts."""
         rng = self.rng
         kind = rng.choice(("sliding", "tumbling", "session"))
-        fire = rng.choice(("crossing", "every", "close", "close")) if kind != "sliding" else rng.choice(("crossing", "every"))
+        fire = (
+            rng.choice(("crossing", "every", "close", "close"))
+            if kind != "sliding"
+            else rng.choice(("crossing", "every", "every"))
+        )
         window: Document = {"key": "order.customer", kind: rng.choice(SIZES), "fire": fire}
         window |= {"measures": MEASURES, "when": rng.choice(WHENS), "lateness": rng.choice(LATENESS)}
+        if fire == "every" and rng.random() < 0.6:
+            window["when"] = "window.orders >= 1"  # each event tells what was counted
         document: Document = {"flow": name, "steps": [self._say("said")]}
         if rng.random() < 0.3:
             document["tenant"] = sorted(rng.sample(TENANTS[:3], 2))
@@ -67,7 +73,7 @@ class TriggerDrawer:
         """Draw a flow that a schedule starts."""
         rng = self.rng
         schedule: Document = {
-            "schedule": rng.choice(SLOTS if self.exact else SLOTS[:3]),
+            "schedule": rng.choice(SLOTS if self.exact else SLOTS[:4]),
             "zone": rng.sample(ZONES, rng.choice((1, 2))),
             "missed": rng.choice(("all", "all", "last", "none")),
             "overlap": rng.choice(("skip", "queue", "cancel", "allow") if self.exact else ("skip", "allow")),

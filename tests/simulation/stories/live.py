@@ -20,13 +20,26 @@ from tests.simulation.run import Place, Story, run_in_home
 from tests.simulation.stories.check import check_story
 from tests.simulation.stories.compare import check_reference
 from tests.simulation.stories.desk import Desk
-from tests.simulation.stories.script import Script, draw_script
+from tests.simulation.stories.script import HAIRS_US, Script, draw_script
 
+UNDOES: Final = ("send_unbook", "create_unbook", "send_uncall")
+PAUSES_US: Final = (SECOND_US, MINUTE_US, 10 * MINUTE_US, HOUR_US)
 JUMPS_US: Final = (-2 * HOUR_US, -SECOND_US, SECOND_US, MINUTE_US, 10 * MINUTE_US, HOUR_US, 5 * HOUR_US)
 
 
+@dataclass(slots=True)
 class StoryReceivers(Receivers):
     """Receivers who know a command again by what it wants: a compensation that is retried is a new record with its old key."""
+
+    careless: bool = False
+
+    def refuses(self, command: Command) -> bool:
+        """Say that some of what was done cannot be undone: then an operator is asked."""
+        return not self.calm and command.type in UNDOES and self.rng.random() < 0.25
+
+    def loses(self, command: Command) -> bool:
+        """Lose more where nobody helps: then what waits for an operator waits to the end."""
+        return self.careless and not self.calm and command.type == "create_book" and self.rng.random() < 0.3
 
     def body_of(self, command: Command) -> bytes:
         """Give what must be the same under one key."""
@@ -57,11 +70,33 @@ class Life(Story):
         elif draw < 0.75:
             machine.run_dispatcher()
         elif draw < 0.92:
-            self._hear(self.desk.visit())
-        elif draw < 0.97:
+            self._visit()
+        elif draw < 0.95:
             machine.jump(self.rng.choice(JUMPS_US))
+        elif draw < (0.96 if self.scenario.exact else 0.99):
+            self._go_on_without_the_engine()
         else:
             self._look()
+
+    def _go_on_without_the_engine(self) -> None:
+        """Let the engine be away while all others go on: it finds what was appended before, at and behind what fell due."""
+        machine, rng = self.machine, self.rng
+        if machine.engine is None:
+            return
+        machine.leave("engine")
+        for _ in range(rng.randint(2, 6)):
+            rng.choice((self._send, machine.run_dispatcher, self._visit, self._visit))()
+            due_us = machine.next_deadline_us()
+            if due_us is not None and due_us < machine.wall_us + 12 * HOUR_US and rng.random() < 0.6:
+                machine.wall_us = max(machine.wall_us, due_us + rng.choice(HAIRS_US))
+                self._hear(self.desk.hurry())
+            else:
+                machine.jump(rng.choice(PAUSES_US))
+        machine.run_engine()
+        self.coverage["story: the engine was away"] += 1
+
+    def _visit(self) -> None:
+        self._hear(self.desk.visit())
 
     def _hear(self, said: list[Append]) -> bool:
         """Append what people say; what is not answered they say again later, or never."""
@@ -98,7 +133,8 @@ def _live(place: Place) -> None:
     recorder = Recorder()
     machine = place.machine(receivers, exact=script.scenario.exact)
     machine.recorder, machine.wall_us = recorder, script.start_us
-    desk = Desk(place.home, Random(rng.randrange(1 << 32)), coverage, helps=rng.random() < 0.8, eager=rng.choice((0.2, 0.6, 1.0)))
+    desk = Desk(place.home, Random(rng.randrange(1 << 32)), coverage, helps=rng.random() < 0.7, eager=rng.choice((0.2, 0.6, 1.0)))
+    receivers.careless = not desk.helps
     life = Life(machine, script.scenario, rng, coverage, desk=desk, script=script)
     try:
         life.live()

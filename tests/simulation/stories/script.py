@@ -18,6 +18,8 @@ from schemas.topics import COMMANDS, CONTROL, partition_of
 from tests.simulation.business import DAY_US, HOUR_US, MINUTE_US, START_US, stamp
 from tests.simulation.scenario import Scenario, Unreadable
 from tests.simulation.stories.draw_flows import CONTRACTS, KINDS, SOME_TENANTS, Document, FlowsDrawer, policy_documents
+from tests.simulation.stories.draw_steps import all_steps
+from tests.simulation.stories.draw_triggers import span_us
 
 HOLD: Final = "clock/hold/story"
 STEPS_US: Final = (0, 0, MINUTE_US, 7 * MINUTE_US, 30 * MINUTE_US, 2 * HOUR_US)
@@ -28,6 +30,8 @@ STARTS_US: Final = (
     1_792_879_200_000_000,  # 2026-10-24T22:00Z: Berlin goes back an hour
 )
 EDGES_US: Final = (5 * MINUTE_US, 10 * MINUTE_US, 20 * MINUTE_US, HOUR_US, 3 * HOUR_US, 4 * HOUR_US)  # lengths of waits
+RATE_US: Final = 30 * MINUTE_US  # of limits
+HAIRS_US: Final = (-1, 0, 0, 1)  # just before an edge, on it, just behind it
 CEILINGS: Final = (40, 50, 60, 70)
 
 
@@ -171,6 +175,8 @@ class _Writing:
         rng, sent = self.rng, list[Append]()
         for number in range(rng.randint(8, 40)):
             self.time_us += rng.choice(STEPS_US)
+            if number and rng.random() < 0.06:
+                self._go_to_a_slot()
             lot = rng.random() if number else 1.0  # an event begins the clock
             if lot < 0.12:
                 sent.append(self._by_hand(number))
@@ -181,39 +187,92 @@ class _Writing:
             elif lot < 0.6 and any(name.startswith("counted") for name in self.of.active):
                 sent.append(self._seen(number))
             else:
-                sent.append(self._event(number))
+                sent += self._events(number)
             if rng.random() < 0.12:
                 self.of.scenario.coverage["story: sent twice"] += 1
-                sent.append(rng.choice([one for one in sent if one.topic != CONTROL] or [self._event(number)]))
+                sent.append(rng.choice([one for one in sent if one.topic != CONTROL] or self._events(number)))
         return sent
 
-    def _event(self, number: int) -> Append:
+    def _events(self, number: int) -> list[Append]:
         rng = self.rng
         kind = rng.choice(("job.made",) * 3 + ("job.paid",) * 3 + ("job.done", "job.done", "job.echoed"))
         new = kind == "job.made" or not self.made or rng.random() < 0.1
         tenant, job = self._new_job() if new else rng.choice(self.made[-6:])
         if kind != "job.made" and new:
             self.of.scenario.coverage["story: events before what they are about"] += 1
-        if kind == "job.made" and not new:
-            tenant, job = self._new_job()
         data: dict[str, Any] = {"id": job, "amount": rng.randrange(10)}
         if kind == "job.made":
             data |= {"kind": rng.choice(KINDS), "items": [f"{job}-{at}" for at in range(rng.randrange(5))]}
+            if rng.random() < 0.2:
+                self._go_to(self._starts_of(tenant, data["kind"]), (RATE_US,))
         late_us = rng.choice((HOUR_US, DAY_US)) if rng.random() < 0.12 else 0
         self.of.scenario.coverage["story: late events"] += late_us > 0
-        if kind in ("job.paid", "job.done") and not new and rng.random() < 0.3:
-            self._go_to_an_edge(job)
-            late_us = 0
-        event = Happening(kind, tenant, f"e{number}", self.time_us - late_us, data)
+        if kind in ("job.paid", "job.done") and not new and rng.random() < 0.4:
+            self._go_to(*self._edges_of(kind, job))
+            late_us, data["amount"] = 0, 9
+            if kind == "job.done" and rng.random() < 0.3:
+                return self._just_in_time(number, tenant, job)
+        return [self._happening(Happening(kind, tenant, f"e{number}", self.time_us - late_us, data))]
+
+    def _happening(self, event: Happening) -> Append:
         record = event.record()
         self.of.events[record] = event
-        topic = "told.events" if kind == "job.echoed" else "job.events"
-        return Append(topic, partition_of(tenant, self.partitions), [record])
+        topic = "told.events" if event.type == "job.echoed" else "job.events"
+        return Append(topic, partition_of(event.tenant, self.partitions), [record])
 
-    def _go_to_an_edge(self, job: str) -> None:
-        """Go on to the very end of a wait that an event about this job may have begun."""
-        edges = [one.time_us + edge for one in self.of.events.values() if one.job["id"] == job for edge in EDGES_US]
+    def _just_in_time(self, number: int, tenant: str, job: str) -> list[Append]:
+        """Say that a job is done as late as an absence waits for late events: the clock is brought there by another event."""
+        absence = self.of.active.get("absent", {}).get("trigger", {}).get("absence", {})
+        late_us = span_us(absence.get("lateness", "0s"))
+        self._go_to(self._about(job), (span_us(absence.get("within", "5m")) + late_us,))
+        tick = Happening("job.echoed", tenant, f"t{number}", self.time_us, {"id": job, "amount": 0})
+        hair_us = self.rng.choice((0, 0, -1))
+        done = Happening("job.done", tenant, f"e{number}", self.time_us - late_us - hair_us, {"id": job, "amount": 1})
+        return [self._happening(tick), self._happening(done)]
+
+    # --- edges
+
+    def _about(self, job: str) -> list[int]:
+        return [one.time_us for one in self.of.events.values() if one.job["id"] == job]
+
+    def _edges_of(self, kind: str, job: str) -> tuple[list[int], Sequence[int]]:
+        """Give since when, and for how long, somebody may wait for such an event about a job."""
+        active, about = self.of.active, [one for one in self.of.events.values() if one.job["id"] == job]
+        made = next((one for one in about if one.type == "job.made"), None)
+        if made is None or self.rng.random() < 0.3:
+            return [one.time_us for one in about], EDGES_US
+        flow = active.get(f"made_{KINDS.index(made.job['kind'])}", {"steps": []})
+        spans = [step["timeout"] for step in all_steps(flow["steps"]) if step.get("wait") == kind]
+        watch, detail = ("absent", "absence") if kind == "job.done" else ("chain", "sequence")
+        spans += [active[watch]["trigger"][detail]["within"]] * 2 if watch in active else []
+        left = [made.time_us + span_us(one) for one in spans]
+        return [self.rng.choice([one for one in left if one >= self.time_us] or [self.time_us])], (0,)
+
+    def _starts_of(self, tenant: str, kind: str) -> list[int]:
+        return [one.time_us for one in self.of.events.values() if one.tenant == tenant and one.job.get("kind") == kind]
+
+    def _go_to(self, times: Sequence[int], lengths: Sequence[int]) -> None:
+        """Go on to the very edge of a length of time that may have begun at one of some times, or a hair beside it."""
+        edges = [time_us + length + self.rng.choice(HAIRS_US) for time_us in times for length in lengths]
         self.time_us = min((edge for edge in edges if edge >= self.time_us), default=self.time_us)
+
+    def _go_to_a_slot(self) -> None:
+        """Go on to where a slot may lie, or the clocks of a zone change: five minutes and full hours."""
+        grid_us = self.rng.choice((5 * MINUTE_US, HOUR_US))
+        edge_us = (self.time_us // grid_us + 1) * grid_us
+        self.time_us = edge_us - self.rng.choice((0, 0, 1))
+
+    def _edge_of_a_window(self, other: Seen) -> int | None:
+        """Give a time at the edge of a window that another event may lie in, or of what still is in time beside it."""
+        counted = [one["trigger"]["window"] for name, one in sorted(self.of.active.items()) if name.startswith("counted")]
+        if not counted:
+            return None
+        window = self.rng.choice(counted)
+        kind = next(kind for kind in ("sliding", "tumbling", "session") if kind in window)
+        size_us, late_us = span_us(window[kind]), span_us(window["lateness"])
+        end_us = (other.time_us // size_us + 1) * size_us if kind == "tumbling" else other.time_us + size_us
+        latest_us = max(one.time_us for one in self.of.seen.values() if one.tenant == other.tenant)
+        return self.rng.choice((end_us, end_us, end_us, latest_us - late_us)) + self.rng.choice(HAIRS_US)
 
     def _seen(self, number: int) -> Append:
         rng = self.rng
@@ -222,9 +281,13 @@ class _Writing:
         customer = rng.choice((None, f"{tenant}-b", *[f"{tenant}-a"] * 4))
         total, count = rng.choice((None, 0, 1, 2, 5)), rng.choice((None, -1, 0, 1, 2))
         time_us = self.time_us - late_us
-        if self.of.seen and rng.random() < 0.3:  # close behind another, which may have been counted long ago
-            other = rng.choice(list(self.of.seen.values()))
+        lot = rng.random() if self.of.seen else 1.0
+        if lot < 0.65:
+            other = rng.choice([one for one in self.of.seen.values() if one.customer][-6:] or list(self.of.seen.values()))
+            edge_us = self._edge_of_a_window(other) if lot < 0.45 else None
             tenant, customer, time_us = other.tenant, other.customer, min(other.time_us + MINUTE_US, self.time_us)
+            if edge_us is not None:  # else it comes close behind the other, which may have been counted long ago
+                time_us, self.time_us = edge_us, max(self.time_us, edge_us)
         event = Seen(tenant, f"s{number}", time_us, customer, total, count)
         record = event.record()
         self.of.seen[record] = event

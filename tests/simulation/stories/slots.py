@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,8 +11,9 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from schemas.topics import CONTROL
 from tests.simulation.business import MINUTE_US, SECOND_US
-from tests.simulation.recorder import Recorder
+from tests.simulation.recorder import Recorder, Taken
 from tests.simulation.stories.account import Account, Home
 from tests.simulation.stories.counting import clocked
 from tests.simulation.stories.script import Script
@@ -52,7 +54,7 @@ def check_slots(script: Script, home: Home, recorder: Recorder, coverage: Counte
             for zone in document["trigger"]["zone"]:
                 found = sorted(ran.pop((tenant, name, zone), []), key=lambda one: one[0])
                 runs = Runs(found, skipped[tenant, name, zone])
-                _check(script, recorder, (document["trigger"], zone), runs, coverage)
+                _check(script, recorder, (document["trigger"], zone, name), runs, coverage)
     assert not ran, f"schedules ran that nobody has: {list(ran)}"
 
 
@@ -73,11 +75,11 @@ def slot_us(event: str) -> int:
 def _check(
     script: Script,
     recorder: Recorder,
-    schedule: tuple[dict[str, Any], str],
+    schedule: tuple[dict[str, Any], str, str],
     runs: Runs,
     coverage: Counter[str],
 ) -> None:
-    (said, zone), found = schedule, runs.found
+    (said, zone, name), found = schedule, runs.found
     slots = [slot for slot, _ in found]
     assert len(set(slots)) == len(slots), f"{zone} {said['schedule']}: a slot ran twice: {slots}"
     for slot, account in found:
@@ -91,10 +93,8 @@ def _check(
         first_us, last_us = _moved(script, recorder)
         must = cron_slots(said["schedule"], zone, first_us, last_us)
         least = [slot for slot in must if said["jitter"] == "0s" or slot <= last_us - JITTER_US]
-    elif slots:
-        must = least = cron_slots(said["schedule"], zone, slots[0] - MINUTE_US, slots[-1])
     else:
-        return
+        must = least = cron_slots(said["schedule"], zone, slots[0] - MINUTE_US, slots[-1]) if slots else []
     strange = set(slots) - set(must)
     assert not strange, f"{zone} {said['schedule']}: it ran at {sorted(strange)[:3]}, its slots are {must}"
     left = [slot for slot in least if slot not in slots]
@@ -102,10 +102,44 @@ def _check(
         left = [slot for slot in left if not runs.gives_way(slot)]
     if script.scenario.exact or said["missed"] == "all":
         assert not left, f"{zone} {said['schedule']}: it did not run at {left[:3]}: {slots}"
+    if not script.scenario.exact and said["jitter"] == "0s":
+        _check_turns(said, _by_turns(said, zone, name, recorder), runs, coverage)
     offsets = {datetime.fromtimestamp(slot / SECOND_US, ZoneInfo(zone)).utcoffset() for slot in slots}
     coverage["story: slots run over a change of clocks"] += len(offsets) > 1
     if said["overlap"] in ("skip", "queue"):
         _check_alone([account for _, account in found])
+
+
+def _check_turns(said: dict[str, Any], must: dict[int, int], runs: Runs, coverage: Counter[str]) -> None:
+    """Hold that under the wall clock a slot ran, or gave way, in the turn that found it due, as it is said of missed ones."""
+    came = {slot: account.did[0].at for slot, account in runs.found} | runs.skipped
+    assert came == must, f"missed: {said['missed']}: slots and turns {sorted(came.items() ^ must.items())[:4]} differ of {must}"
+    coverage[f"story: slots by turns, missed {said['missed']}"] += len(must)
+
+
+def _by_turns(said: dict[str, Any], zone: str, name: str, recorder: Recorder) -> dict[int, int]:
+    """Give the slots that must have come up under the wall clock, and the now of the turn in which each did."""
+    found: dict[int, int] = {}
+    since_us: int | None = None
+    for piece in recorder.pieces:
+        if not piece.last:
+            continue
+        now_us = piece.start_us
+        due = [] if since_us is None else cron_slots(said["schedule"], zone, since_us, now_us)
+        since_us = due[-1] if due else since_us
+        if said["missed"] == "last" or (said["missed"] == "none" and due and now_us - due[-1] <= MINUTE_US):
+            due = due[-1:]
+        elif said["missed"] == "none":
+            due = []
+        found |= dict.fromkeys(due, now_us)
+        if since_us is None and any(_puts_in_force(taken, name) for taken in piece.whole):
+            since_us = now_us
+    return found
+
+
+def _puts_in_force(taken: Taken, name: str) -> bool:
+    key = str(json.loads(taken.data)["key"]) if taken.topic == CONTROL else ""
+    return key.startswith("active/") and key.endswith(f"/{name}")
 
 
 def cron_slots(cron: str, zone: str, after_us: int, until_us: int) -> list[int]:
