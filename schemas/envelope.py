@@ -108,8 +108,9 @@ def _distinct(column: pl.Series) -> list[str | None]:
     return list(dict.fromkeys(column.to_list())) if len(column) <= FEW else column.unique().to_list()
 
 
-def _are_tenants(names: list[str | None]) -> bool:
-    return not any(not name or len(name.encode()) > TENANT_BYTES_MAX or _refused.search(name) for name in names)
+def is_tenant(name: str | None) -> bool:
+    """Tell whether a tenant may be named so."""
+    return name is not None and 0 < len(name.encode()) <= TENANT_BYTES_MAX and _refused.search(name) is None
 
 
 _control = re.compile("[\\x00-\\x1f\\x7f-\\x9f]")
@@ -141,7 +142,7 @@ class EventChecks:
             return False
         if _distinct(frame.get_column("type")) != [self.contract.event]:
             return False
-        if not _are_tenants(_distinct(frame.get_column("tenant"))):
+        if not all(map(is_tenant, _distinct(frame.get_column("tenant")))):
             return False
         if not all(_are_names(frame.get_column(name), int(name in REQUIRED)) for name in (*REQUIRED, *OPTIONAL)):
             return False

@@ -95,7 +95,36 @@ def key_rows(frame: pl.DataFrame, keys: Iterable[str], data: Type) -> list[dict[
 def key_lists(frame: pl.DataFrame, keys: Iterable[str], data: Type) -> list[list[Any]]:
     """Give the values of each environment key as a list, with `any` values read from their JSON text."""
     names = list(keys)
-    return [_read_any(column, key, data) for key, column in zip(names, select_keys(frame, names), strict=True)]
+    return [_read_any(column, key, data) for key, column in zip(names, key_series(frame, names), strict=True)]
+
+
+def key_series(frame: pl.DataFrame, keys: Iterable[str]) -> list[pl.Series]:
+    """Give the columns of `select_keys` one by one, with names of their own: a query of polars for a few rows takes 0.1 ms."""
+    names, known = list(keys), dict[tuple[str, ...], pl.DataFrame | None]()
+    found = [_reached(frame, data_path(key), key, known) for key in names]
+    return list(select_keys(frame, names)) if any(one is None for one in found) else cast(list[pl.Series], found)
+
+
+def _reached(
+    frame: pl.DataFrame, path: tuple[str, ...] | None, key: str, known: dict[tuple[str, ...], pl.DataFrame | None]
+) -> pl.Series | None:
+    """Give the column of a key; None where the frame has none, or a record on the way is missing somewhere."""
+    if path is None:
+        name = key.partition(".")[2]
+        return frame.get_column(name) if name in ENVELOPE else None
+    if not path:
+        return frame.get_column("data")
+    if path[:-1] not in known:
+        known[path[:-1]] = _opened(_reached(frame, path[:-1], key, known))
+    fields = known[path[:-1]]
+    return fields.get_column(path[-1]) if fields is not None and path[-1] in fields.columns else None
+
+
+def _opened(column: pl.Series | None) -> pl.DataFrame | None:
+    """Give the fields of a column of records; a record that is missing would leave its fields as they happen to be."""
+    if column is None or not isinstance(column.dtype, pl.Struct) or column.null_count():
+        return None
+    return column.struct.unnest()
 
 
 def type_at(data: Type, parts: Iterable[str]) -> Type | None:

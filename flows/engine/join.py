@@ -29,7 +29,7 @@ from operators.turn.deployed import Deployed
 from operators.turn.incoming import Arrived, Candidate, Input
 from schemas.decode import EventFrame, select_keys
 from schemas.errors import BadRecord
-from schemas.frames import key_lists
+from schemas.frames import key_lists, key_series
 from schemas.ids import event_key
 from schemas.records import Control
 
@@ -61,7 +61,7 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: 
                 refuse(control, error)
         sweep.before(first_row)
         started = [part for one in segment.decoded.frames for part in _tables(one, first_row, work, deployed)]
-        found = match_events([(one.frame, table) for one, table in started], select_keys)
+        found = match_events([(one.frame, table) for one, table in started], select_keys, key_series)
         pairs = zip(started, found, strict=True)
         matched.extend(Matched(first_row, one, some) for (one, _), some in pairs if some.height)
         mistyped.add(segment.decoded.frames, first_row)

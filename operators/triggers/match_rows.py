@@ -6,12 +6,13 @@ State: the conditions of the tenants met so far, as functions. Cost: a microseco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from operators.triggers.near import Near
 from schemas.expression.column_rows import listed
 from schemas.expression.rows import compile_row
 from schemas.expression.tree import Tree
@@ -23,6 +24,7 @@ SHARED_MAX: Final = 64  # flows for all tenants; more are better joined
 TENANTS_MAX: Final = 100_000
 
 Select = Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]
+SelectEach = Callable[[pl.DataFrame, Sequence[str]], Iterable[pl.Series]]
 
 
 class Trigger(NamedTuple):
@@ -59,24 +61,46 @@ class RowTable:
         """Tell whether so many events are better asked one by one."""
         return len(self._shared) <= SHARED_MAX and rows * self._most <= ASKED_MAX
 
-    def match(self, events: pl.DataFrame, select: Select) -> pl.DataFrame:
+    def match(self, events: pl.DataFrame, select: SelectEach) -> pl.DataFrame:
         """Give (row, tenant, entry), sorted by row and flow name."""
-        found: list[tuple[int, str, int]] = []
+        rows, tenants, entries = list[int](), list[str](), list[int]()
         columns = [listed(column) for column in select(events, self._keys)] if self._keys else []
         values = zip(*columns, strict=True) if columns else [()] * events.height
-        for row, tenant, value in zip(events["row"].to_list(), events["tenant"].to_list(), values, strict=True):
-            env = dict(zip(self._keys, value, strict=True))
+        envs = [dict(zip(self._keys, value, strict=True)) for value in values]
+        owners = events.get_column("tenant").to_list()
+        near = self._near(owners, envs)
+        for row, tenant, env, asked in zip(events.get_column("row").to_list(), owners, envs, near, strict=True):
             started = ""
-            for flow, entry, holds in self._of(tenant):
+            for flow, entry, holds in asked:
                 if flow != started and (holds is None or holds(env) is True):
                     started = flow
-                    found.append((row, tenant, entry))
-        return pl.DataFrame(found, schema=PAIRS, orient="row")
+                    rows.append(row)
+                    tenants.append(tenant)
+                    entries.append(entry)
+        return pl.DataFrame(
+            [
+                pl.Series("row", rows, dtype=pl.UInt32),
+                pl.Series("tenant", tenants, dtype=pl.String),
+                pl.Series("entry", entries, dtype=pl.UInt32),
+            ]
+        )
 
-    def _asked_of(self, tenant: str) -> tuple[_Asked, ...]:
+    def _near(self, tenants: Sequence[str], envs: Sequence[Mapping[str, Any]]) -> list[Sequence[_Asked]]:
+        """Give for each event what need be asked, the events of one tenant at once."""
+        places: dict[str, list[int]] = {}
+        for at, tenant in enumerate(tenants):
+            places.setdefault(tenant, []).append(at)
+        found: list[Sequence[_Asked]] = [()] * len(envs)
+        for tenant, mine in places.items():
+            for at, asked in zip(mine, self._of(tenant).near([envs[at] for at in mine]), strict=True):
+                found[at] = asked
+        return found
+
+    def _asked_of(self, tenant: str) -> Near[_Asked]:
         shared = [one for one in self._shared if (tenant, one.flow) not in self._owners]
         asked = sorted([*self._own.get(tenant, ()), *shared], key=lambda one: (one.flow, one.order))
-        return tuple(_Asked(one.flow, one.entry, one.condition and _compiled(one.condition)) for one in asked)
+        compiled = [_Asked(one.flow, one.entry, one.condition and _compiled(one.condition)) for one in asked]
+        return Near(compiled, [one.condition for one in asked])
 
 
 @lru_cache(maxsize=16_384)

@@ -17,6 +17,7 @@ from schemas.avro.lift import is_same, lift, misfit, needs_presence
 from schemas.avro.rows import contract_value
 from schemas.avro.schema import check_envelope, read_schema, type_of
 from schemas.avro.slow import RecordReader
+from schemas.avro.tenant import way_to_tenant
 from schemas.avro.twin import is_readable, refuse_empty_items
 from schemas.bisection import Sifted, sift
 from schemas.contracts import EventContract
@@ -49,6 +50,7 @@ class AvroReader:
             *(self._attribute(name) for name in ENVELOPE),
             lift(pl.col("data"), self._fields["data"], self._want).alias("data"),
         ]
+        self.way_to_tenant = way_to_tenant(self._node)
         self._same = self._is_same()
         self._cast: list[str] | None = None  # columns whose type in the block is another one
         self._schema = {**ENVELOPE, "data": dtype_of(self._want)}
