@@ -122,6 +122,11 @@ class SqliteStateStore:
         with self._using():
             return reached.read(self._connection)
 
+    def met(self) -> dict[bytes, str]:
+        """Give the events that met waits in slices and are not seen yet: tenants by key."""
+        with self._using():
+            return reached.read_met(self._connection)
+
     def meta(self) -> StoreMeta:
         """Tell where the last commit left off."""
         with self._using():
@@ -266,6 +271,8 @@ class SqliteStateStore:
             held_back.write(connection, turn.held_back)
         if turn.reached is not None:
             reached.write(connection, turn.reached)
+        if turn.met is not None:
+            reached.write_met(connection, turn.met)
         seen.write(connection, turn.turn, turn.now_us, turn.seen)
         self._purge.run(turn.now_us, turn.seen)
         positions.write(connection, turn.positions, turn.sources)

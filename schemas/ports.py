@@ -297,6 +297,9 @@ class TurnCommit:
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
     reached: Mapping[Slot, int] | None = None  # up to where executions have worked on a turn that goes on; None: as before
+    met: Mapping[bytes, str] | None = (
+        None  # tenants of events, by key, that met waits in slices and are not seen yet; None: as before
+    )
 
     @property
     def lives(self) -> int:
@@ -402,6 +405,10 @@ class StateStore(Protocol):
     @property
     def limits(self) -> LimitReads:
         """Give what holds, waits for and has spent the limits."""
+        ...
+
+    def met(self) -> dict[bytes, str]:
+        """Give the events that met waits in slices and are not seen yet: tenants by key."""
         ...
 
     def reached(self) -> dict[Slot, int]:

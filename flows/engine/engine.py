@@ -42,9 +42,7 @@ from schemas.registry import Registry
 from schemas.topics import PARTITIONS
 
 MANY_STARTS: Final = 2_048
-Around = tuple[
-    JoinedWork, Arrivals, Mapping[bytes, str]
-]  # the turn of a part: its events, and those that met waits in slices so far
+Around = tuple[JoinedWork, Arrivals]  # the turn of a part, and its events
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ class Engine:
 
     def __init__(self, ports: Ports, settings: EngineSettings, careful: Careful) -> None:
         self._store = ports.store
-        self._sharing = Sharing(settings.weights)
+        self._sharing = Sharing(settings.weights, settings.default_tenant)
         self._intake = Intake(ports.readers, self._sharing.share)
         self._wall = ports.clock
         self._settings = settings
@@ -108,6 +106,7 @@ class Engine:
         self._registry = Registry()
         self._seen = SeenKeys()
         self._reached = Reached(ports.store.reached())
+        self._met: Mapping[bytes, str] = ports.store.met()  # events that met waits in slices and are not seen yet
         self._refused: list[DeadLetter] = []
         self._read: dict[str, int] = {}
         self._pinned: set[str] = set()  # versions whose programs the store holds
@@ -117,8 +116,7 @@ class Engine:
         self.lag_us = 0  # from its append to the last commit; 0 where the last turn read nothing
         meta = ports.store.meta()
         self._turn, self._now_us, self._next_row = meta.turn, meta.now_us, meta.next_row
-        self._open_actions = meta.open_actions
-        self.live = meta.live  # executions that live now, watches among them
+        self._open_actions, self.live = meta.open_actions, meta.live  # executions that live now, watches among them
         self._positions = dict(meta.positions)
         self.counts = Counts()
         self.between: Callable[[], bool] = lambda: True  # asked between the transactions of one turn whether to go on
@@ -193,17 +191,19 @@ class Engine:
         if not chunks and not damaged and now_us is None:
             return None
         positions = {one.slot: one.base + one.count for one in damaged}
-        for chunk in chunks[self._intake.held :]:
+        held, fresh = chunks[: self._intake.held], chunks[self._intake.held :]
+        for chunk in fresh:
             positions[chunk.slot] = max(chunk.end, positions.get(chunk.slot, 0))
-        self._careful.note(self._turn, positions | {chunk.slot: chunk.end for chunk in chunks[: self._intake.held]})
+        self._careful.note(self._turn, positions | {chunk.slot: chunk.end for chunk in held})
         start_us = self._now_us if self._settings.clock == "events" else self._wall_now_us()
-        chunks, poison = self._careful.sift(chunks, start_us)
+        held, poison = self._careful.sift(held, start_us)
+        fresh, more = self._careful.sift(fresh, start_us)
+        chunks = [*held, *fresh]
         self._in_flight = True
         self._taken_us = min((chunk.appended_us for chunk in chunks), default=None)
         lost = [letters.damaged(one, start_us) for one in damaged]
         now_us = start_us if chunks or now_us is None else max(start_us, now_us)
-        held = sum(len(chunk.records) for chunk in chunks[: self._intake.held])
-        return Taken(chunks, positions, [*poison, *lost], now_us, past_us, held)
+        return Taken(chunks, positions, [*poison, *more, *lost], now_us, past_us, len(held))
 
     def _take_chunks(self) -> Sequence[Chunk]:
         if self._careful.rows:
@@ -213,10 +213,12 @@ class Engine:
 
     def decode(self, taken: Taken) -> DecodedWork:
         """Turn bytes into columns."""
-        work = decode_turn(taken, self._registry, DecodeSettings(self._settings.clock, self._settings.default_tenant))
+        settings = DecodeSettings(self._settings.clock, self._settings.default_tenant)
         if self._settings.clock == "events" or self._careful.rows:
-            return work
-        return self._sharing.divide(work)
+            return decode_turn(taken, self._registry, settings)
+        work = decode_turn(taken, self._registry, settings, self._sharing)
+        self._sharing.remember(work)
+        return work
 
     def match(self, work: DecodedWork) -> MatchedWork:
         """Find the flows that each event starts."""
@@ -238,10 +240,8 @@ class Engine:
         arrivals = Arrivals(work.arrived)
         started = actions = 0
         meetings = Meetings(arrivals, self._store, self._seen.among)
-        met: Mapping[bytes, str] = {}
         for part in parts(work, self._store, self._times(work), meetings):
-            result = self._run(part, (work, arrivals, met), dead if part.last else ())
-            met = result.met
+            result = self._run(part, (work, arrivals), dead if part.last else ())
             started, actions = started + len(result.starts), actions + result.actions
             if part.last:
                 partitions = self._settings.partitions
@@ -272,7 +272,7 @@ class Engine:
         return event_times(work, now_us) if self._settings.clock == "events" else wall_times(work, self._store, now_us)
 
     def _run(self, part: Part, around: Around, dead: Sequence[DeadLetter]) -> TurnResult:
-        work, arrivals, met = around
+        work, arrivals = around
         batch = Batch(
             part.times,
             self._next_row,
@@ -285,7 +285,7 @@ class Engine:
             end=part.end,
             first_row=self._turn << 24,
             halfway=part.halfway,
-            met=met,
+            met=self._met,
         )
         return resume(begin(batch, self._reads(part, work.arrived, arrivals)))
 
@@ -342,6 +342,7 @@ class Engine:
             limits=result.limits,
             held_back=inputs.held_back,
             reached=inputs.reached,
+            met=None if result.met == self._met else result.met,
             timers_set=result.timers_set,
             timers_gone=result.timers_gone,
             deadlines_set=result.deadlines_set,
@@ -370,6 +371,7 @@ class Engine:
         self._open_actions += opened
         self.live += commit.lives
         self._positions.update(inputs.positions)
+        self._met = result.met
         self._seen.add(result.keys, now_us)
         if inputs.held_back is not None:
             self._sharing.committed()

@@ -1,24 +1,29 @@
 """Fair shares of a turn between tenants: who has much waits with the rest of it, so that who has little does not wait at all.
 
-Reads: a turn's chunks, the tenant of each row, how many executions each row starts. Emits: which rows go on now.
+Reads: a turn's chunks, the tenant of each row. Emits: what goes on now.
 State: the rows that wait, as records with their places, in memory; the engine's file keeps from where on each tenant waits,
-so a start reads them again. Cost: a count a row; a commit asks for one place a tenant and slot, whatever waits behind it.
-Laws: the rows of one tenant keep their order, none is lost and none comes twice; a tenant that starts no more than `turn_starts`
-a turn never waits for others, and one that is alone never waits.
+so a start reads them again. Cost: 0.1 µs a row; a commit asks for one place a tenant and slot, whatever waits behind it.
+Laws: the rows of one tenant keep their order, none is lost and none comes twice; a tenant that has no more than `much_rows` a
+turn never waits for others, and one that is alone never waits, nor do those that all have much.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from schemas.ports import Chunk, Slot
 
-TURN_STARTS: Final = 512  # executions that tenants with more than that may start in a turn together: some fifteen milliseconds
+MUCH_ROWS: Final = 512  # a tenant that has more in a turn waits with them
+TURN_ROWS: Final = (
+    120  # that such tenants may have in a turn together: they cost about what a turn of few rows costs without them
+)
+TURN_ROWS_MOST: Final = 1_024
+BACKLOG_TURNS: Final = 96  # what waits is worked off in about so many turns; else it would grow where a turn has high fixed costs
 REMEMBERED_TURNS: Final = 4_096
-SHUT: Final = 1 << 62
 HELD_MOST: Final = 400_000  # records; then the inputs are not read on, which is back-pressure for all
 
 
@@ -29,19 +34,13 @@ class Place(NamedTuple):
     slot: Slot
 
 
-class Row(NamedTuple):
-    """One row of a turn, as far as shares go."""
-
-    tenant: str
-    starts: int
-
-
 @dataclass(slots=True)
 class FairShare:
     """Holds back the rows of tenants that have more than their share."""
 
     weights: Mapping[str, int] = field(default_factory=dict)  # 1 where nothing is said
-    turn_starts: int = TURN_STARTS
+    turn_rows: int = TURN_ROWS
+    much_rows: int = MUCH_ROWS
     _waiting: dict[str, deque[Chunk]] = field(default_factory=dict)  # by tenant, in order
     _bases: dict[Place, deque[int]] = field(default_factory=dict)  # where the pieces of a tenant in a slot begin, in order
     _held: int = 0
@@ -69,8 +68,9 @@ class FairShare:
 
     def take(self, most: int | None = None) -> list[Chunk]:
         """Take out what waits for as much as this turn may do, in turns of one quantum a tenant by its weight."""
+        self._turn += 1
         taken: list[Chunk] = []
-        room = self.turn_starts if most is None else most
+        room = self.turn_rows if most is None else most
         left = min(room, self._held)
         while left > 0 and self._waiting:
             total = sum(self._weight(tenant) for tenant in self._waiting)
@@ -83,61 +83,48 @@ class FairShare:
                 left -= sum(len(piece.records) for piece in pieces)
         return taken
 
-    def keep(self, chunks: Sequence[Chunk], rows: Sequence[Row | None], taken: int = 0) -> list[int]:
-        """Say which rows must wait, by rising row; they are kept here. None is a row that nobody waits for (set aside before).
+    def divide(self, chunks: Sequence[Chunk], tenants: Sequence[str | None]) -> list[Chunk]:
+        """Give what goes on of chunks that were just read, in its order; the rest waits here, for `take` of the next turns.
 
-        The first `taken` rows are those of `take` and go on; a tenant of whom some still wait has all its new rows wait behind.
+        `tenants` are those of all rows; None is a row of nobody's. Who has much waits with all of it, and whoever waits already
+        with what has come since.
         """
-        late = self._late(rows, taken)
-        if late:
-            self._keep(chunks, rows, late)
-        return sorted(late)
+        late = self._late(Counter(tenants))
+        if not late:
+            return list(chunks)
+        going: list[Chunk] = []
+        at = 0
+        for chunk in chunks:
+            end = at + len(chunk.records)
+            going.extend(self._going(chunk, tenants[at:end], late))
+            at = end
+        return going
 
-    def _late(self, rows: Sequence[Row | None], taken: int) -> set[int]:
-        room = self._room(rows[taken:])
-        late: set[int] = set()
-        if not room:
-            return late
-        for index, row in enumerate(rows[taken:], taken):
-            if row is None or row.tenant not in room:
+    def _going(self, chunk: Chunk, tenants: Sequence[str | None], late: Set[str | None]) -> Iterator[Chunk]:
+        """Give the parts of a chunk that go on, and keep the others."""
+        since = 0
+        for start, end, tenant in runs(tenants):
+            if tenant is None or tenant not in late:
                 continue
-            room[row.tenant] -= row.starts
-            if room[row.tenant] < 0:  # and stays so: what comes behind it waits too
-                room[row.tenant] = -SHUT
-                late.add(index)
-        return late
+            if since < start:
+                yield part_of(chunk, since, start)
+            self._put(tenant, part_of(chunk, start, end))
+            since = end
+        if since < len(tenants):
+            yield part_of(chunk, since, len(tenants))
 
-    def _room(self, rows: Sequence[Row | None]) -> dict[str, int]:
-        """Give how many executions tenants with much may start; the others are not named."""
-        asked: dict[str, int] = defaultdict(int)
-        for row in rows:
-            if row is not None:
-                asked[row.tenant] += row.starts
-        self.remember(asked)
-        much = [tenant for tenant, starts in asked.items() if starts > self.turn_starts and tenant not in self._waiting]
-        room = dict.fromkeys(self._waiting, -1)
-        if len(self._others) > 1:
-            total = sum(self._weight(tenant) for tenant in [*much, *self._waiting])
-            room |= {tenant: max(1, self.turn_starts * self._weight(tenant) // total) for tenant in much}
-        return room
+    def _late(self, asked: Mapping[str | None, int]) -> Set[str | None]:
+        """Give the tenants whose rows wait."""
+        self.remember(tenant for tenant in asked if tenant is not None)
+        much = {tenant for tenant, rows in asked.items() if tenant is not None and rows > self.much_rows}
+        late: Set[str | None] = self._waiting.keys() | much
+        return late if self._others - late else set(self._waiting)  # all have much alike: nobody is there to wait for
 
     def remember(self, tenants: Iterable[str]) -> None:
         """Know who else is there: a tenant alone on the machine is never held back."""
         if self._turn - self._forgotten > REMEMBERED_TURNS:
             self._others, self._forgotten = set(), self._turn
-        self._turn += 1
         self._others.update(tenants)
-
-    def _keep(self, chunks: Sequence[Chunk], rows: Sequence[Row | None], late: set[int]) -> None:
-        for start, chunk in _starts(chunks):
-            run: tuple[str, int] | None = None
-            for index in range(len(chunk.records) + 1):
-                row = rows[start + index] if index < len(chunk.records) and start + index in late else None
-                if run is not None and (row is None or row.tenant != run[0]):
-                    self._put(run[0], _part(chunk, run[1], index))
-                    run = None
-                if row is not None and run is None:
-                    run = (row.tenant, index)
 
     def put_back(self, tenant: str, chunk: Chunk) -> None:
         """Let records wait that were read again at a start."""
@@ -154,9 +141,9 @@ class FairShare:
             piece = pieces.popleft()
             place = Place(tenant, piece.slot)
             if len(piece.records) > share:
-                pieces.appendleft(_part(piece, share, len(piece.records)))
+                pieces.appendleft(part_of(piece, share, len(piece.records)))
                 self._bases[place][0] += share
-                piece = _part(piece, 0, share)
+                piece = part_of(piece, 0, share)
             else:
                 self._begin_behind(place)
             found.append(piece)
@@ -182,12 +169,17 @@ class FairShare:
         return self.weights.get(tenant, 1)
 
 
-def _starts(chunks: Iterable[Chunk]) -> Iterator[tuple[int, Chunk]]:
+def runs(tenants: Sequence[str | None]) -> Iterator[tuple[int, int, str | None]]:
+    """Give (first row, row behind the last, tenant) of rows of one tenant that follow each other."""
     at = 0
-    for chunk in chunks:
-        yield at, chunk
-        at += len(chunk.records)
+    for tenant, same in groupby(tenants):
+        end = at + len(list(same))
+        yield at, end, tenant
+        at = end
 
 
-def _part(chunk: Chunk, start: int, end: int) -> Chunk:
+def part_of(chunk: Chunk, start: int, end: int) -> Chunk:
+    """Give some records of a chunk."""
+    if start == 0 and end == len(chunk.records):
+        return chunk
     return Chunk(chunk.source, chunk.topic, chunk.partition, chunk.base + start, chunk.appended_us, chunk.records[start:end])

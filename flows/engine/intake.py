@@ -1,7 +1,8 @@
 """What a turn takes from its inputs, and up to when they have been read.
 
 Promise: a change of what is deployed stands at the head of its turn, so a turn runs under one catalogue; what comes behind such a
-change waits for the next turn. Reads: the inputs. Emits: chunks in total order. State: chunks polled and not yet taken.
+change waits for the next turn, and so does what has waited for its share.
+Reads: the inputs. Emits: chunks in total order. State: chunks polled and not yet taken.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ class Intake:
 
     def many(self, most: int) -> list[Chunk]:
         """Take at most so many records; an input that has much does not keep the others waiting."""
+        full = self._share.full
+        if not full and not self._kept:
+            self._kept = self._poll(most)
+        if not full and self._share.waiting and self._kept and self._kept[0].topic == CONTROL:
+            self.held = 0
+            return self._take(most, alone=True)
         held = self._share.take()
         self.held = len(held)
-        if self._share.full:
-            return held
-        if not self._kept:
-            self._kept = self._poll(most)
-        return [*held, *self._take(most)]
+        return held if full else [*held, *self._take(most)]
 
     def at_end(self) -> bool:
         """Tell whether everything committed to the inputs so far has been taken."""
@@ -81,12 +84,12 @@ class Intake:
             chunks.extend(more)
         return chunks
 
-    def _take(self, most: int) -> list[Chunk]:
-        """Take what was polled up to the next change of what is deployed, and at most so many records."""
+    def _take(self, most: int, *, alone: bool = False) -> list[Chunk]:
+        """Take what was polled up to the next change of what is deployed, or that `alone`, and at most so many records."""
         taken: list[Chunk] = []
         while self._kept and most > 0:
             chunk = self._kept[0]
-            if taken and chunk.topic == CONTROL and taken[-1].topic != CONTROL:
+            if taken and chunk.topic != taken[-1].topic and (chunk.topic == CONTROL or alone):
                 break
             if len(chunk.records) > most:
                 at = (chunk.source, chunk.topic, chunk.partition)

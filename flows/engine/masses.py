@@ -3,8 +3,8 @@
 Reads: a part of a turn, the waits that its events may meet. Emits: parts that end before the row at which there are too many; a
 row that has too many by itself is met in slices, in the order of its waits. Cost: nothing where there are few; else a query a
 row. A slice moves no position, and its event counts as seen only behind the last one: after a crash in between the event is read
-again, and finds those that still wait. What a slice opens is found by the next ones, and refuses the event
-(operators/turn/book.py).
+again, and finds those that still wait; that it met others is in the engine's file. What a slice opens is found by the next ones,
+and refuses the event (operators/turn/book.py).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Meetings:
             place = (not last.retract, last.execution, last.token)
             yield replace(empty, waits=found[:MEET_MAX], halfway=arrived.events[at])
         whole = up_to(behind(part, row, times, row), row + 1, times, row)
-        yield replace(whole, due=(), passing=(), waits=found)  # some are left, so that the event is seen after a death too
+        yield replace(whole, due=(), passing=(), waits=found)
 
     def _up_to_masses(self, part: Part) -> tuple[list[Wait], Here | None]:
         """Give the waits of the rows before the first with which they would be too many, and that row."""

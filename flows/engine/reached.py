@@ -76,9 +76,9 @@ class Reached:
 def _placed(taken: Taken) -> Iterator[Placed]:
     """Give the chunks of events, but for those that had waited for their share: they stand behind the positions."""
     row = 0
-    for chunk in taken.chunks:
+    for at, chunk in enumerate(taken.chunks):
         if is_events(chunk.topic):
-            if row >= taken.held:
+            if at >= taken.held:
                 yield Placed(row, chunk)
             row += len(chunk.records)
 

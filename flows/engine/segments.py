@@ -7,7 +7,7 @@ in the control records it passes. Cost: one columnar decode a segment and event 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import msgspec
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from flows.engine import letters
 from flows.engine.inputs import UNREADABLE, outcomes_aside, read_inputs
 from flows.engine.progress import pasts
+from flows.engine.sharing import Sharing
 from flows.engine.work import DecodedWork, Segment, Taken
 from operators.turn.times import END_OF_TIME
 from schemas.decode import Decoded, DecodeRules, decode
@@ -38,42 +39,47 @@ class DecodeSettings:
 _control_decoder: Final = msgspec.json.Decoder(Control)
 
 
-def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings) -> DecodedWork:
-    """Turn bytes into columns, segment by segment."""
+def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings, sharing: Sharing | None = None) -> DecodedWork:
+    """Turn bytes into columns, segment by segment; what waits for its share is as if it had not been read yet."""
     dead = list(taken.poison)
+    going: list[Chunk] = []
     segments: list[Segment] = []
     clocks: list[npt.NDArray[np.int64]] = []
     now_us = taken.now_us
     for controls, chunks in _cut(taken.chunks):
         applied = _read_controls(controls, registry, dead, now_us)
-        decoded = decode(chunks, registry, DecodeRules(now_us, settings.clock, settings.default_tenant))
+        kept = chunks if sharing is None else sharing.divide(chunks, registry, 0 if going else taken.held)
+        going += [*controls, *kept]
+        events = [chunk for chunk in kept if is_events(chunk.topic)]
+        decoded = decode(events, registry, DecodeRules(now_us, settings.clock, settings.default_tenant))
         segments.append(Segment(applied, decoded))
         clock = _clock(decoded, now_us, settings.clock)
         dead.extend(letters.bad_event(bad, int(clock[bad.row])) for bad in decoded.bad)
         clocks.append(clock)
         now_us = int(clock[-1]) if len(clock) else now_us
     clock = np.concatenate(clocks) if clocks else np.empty(0, np.int64)
+    taken = replace(taken, chunks=going, past_us=taken.past_us if sharing is None else sharing.past_us(taken.past_us))
     wall = settings.clock == "wall"
-    before = pasts(taken.chunks, taken.past_us) if wall else [END_OF_TIME] * len(taken.chunks)
-    read = read_inputs(taken.chunks, lambda row: int(clock[row - 1]) if row else taken.now_us, before)
+    before = pasts(going, taken.past_us) if wall else [END_OF_TIME] * len(going)
+    read = read_inputs(going, lambda row: int(clock[row - 1]) if row else taken.now_us, before)
     outcomes = read.outcomes + outcomes_aside(taken.poison)
     return DecodedWork(taken, segments, clock, [*dead, *read.dead], outcomes, now_us, read.inputs)
 
 
 def _cut(chunks: Sequence[Chunk]) -> Iterable[tuple[list[Chunk], list[Chunk]]]:
-    """Give (control chunks, event chunks behind them) in order; other topics are not rows."""
+    """Give (control chunks, other chunks behind them) in order."""
     controls: list[Chunk] = []
-    events: list[Chunk] = []
+    others: list[Chunk] = []
     for chunk in chunks:
         if chunk.topic == CONTROL:
-            if events:
-                yield controls, events
-                controls, events = [], []
+            if others:
+                yield controls, others
+                controls, others = [], []
             controls.append(chunk)
-        elif is_events(chunk.topic):
-            events.append(chunk)
-    if controls or events:
-        yield controls, events
+        else:
+            others.append(chunk)
+    if controls or others:
+        yield controls, others
 
 
 def _read_controls(chunks: Sequence[Chunk], registry: Registry, dead: list[DeadLetter], now_us: int) -> list[Control]:

@@ -1,23 +1,20 @@
-"""Hold back, of a decoded turn, the rows of tenants that have more than their share; and find them again after a start.
+"""Hold back, of a turn's records, those of tenants that have more than their share; and find them again after a start.
 
-Reads: frames by event type, the engine's own figure of executions a row. Emits: the same frames without the rows that wait.
-State: FairShare's. Cost: nothing for a turn that starts few; else half a microsecond a row.
+Reads: chunks, the engine's own figure of executions a row. Emits: the chunks that go on. State: FairShare's. Cost: nothing for a
+turn that starts few; else half a microsecond a row, for of what waits only the tenant is read, not the event.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from itertools import islice, repeat
 from typing import Final, NamedTuple
 
-import polars as pl
-
-from flows.engine.fair import TURN_STARTS, FairShare, Row
-from flows.engine.work import DecodedWork, Segment
-from schemas.decode import Decoded, DecodeRules, decode
-from schemas.frames import ROW
+from flows.engine.fair import BACKLOG_TURNS, MUCH_ROWS, TURN_ROWS, TURN_ROWS_MOST, FairShare, part_of, runs
+from flows.engine.work import DecodedWork
 from schemas.ports import Chunk, HeldBack, LogReader, Slot
 from schemas.registry import Registry
+from schemas.tenants import tenants
 from schemas.topics import is_events
 
 LEAST_RATIO: Final = 0.02  # executions a row: what starts less costs nothing worth sharing
@@ -36,15 +33,33 @@ class Known(NamedTuple):
 class Sharing:
     """Shares of one engine's turns: who waits, what the store knows of it, how many executions a row starts as of late."""
 
-    def __init__(self, weights: Mapping[str, int]) -> None:
+    def __init__(self, weights: Mapping[str, int], default_tenant: str | None = None) -> None:
         self.share = FairShare(weights)
+        self._default = default_tenant
         self._ratio = 1.0
         self._stored = False  # whether the store knows of somebody who waits
 
-    def divide(self, work: DecodedWork) -> DecodedWork:
-        """Hold rows of a turn back."""
-        self.share.turn_starts = int(TURN_STARTS / max(self._ratio, LEAST_RATIO))
-        return share_turn(work, self.share)
+    def divide(self, chunks: Sequence[Chunk], registry: Registry, taken: int) -> Sequence[Chunk]:
+        """Hold records of events back; the first `taken` chunks have waited already and go on."""
+        share = self.share
+        most = min(TURN_ROWS_MOST, max(TURN_ROWS, share.waiting // BACKLOG_TURNS))
+        ratio = max(self._ratio, LEAST_RATIO)
+        share.turn_rows, share.much_rows = int(most / ratio), int(MUCH_ROWS / ratio)
+        rows = sum(len(one.records) for one in chunks if is_events(one.topic))
+        if rows <= share.much_rows and not share.waiting:
+            return chunks
+        fresh = chunks[taken:]
+        return [*chunks[:taken], *share.divide(fresh, _tenants(fresh, registry, self._default))]
+
+    def past_us(self, past_us: int) -> int:
+        """Give the time up to which deadlines may pass: none passes what waits."""
+        oldest_us = self.share.oldest_us()
+        return past_us if oldest_us is None else min(past_us, oldest_us - 1)
+
+    def remember(self, work: DecodedWork) -> None:
+        """Know who was there."""
+        frames = (one.frame for segment in work.segments for one in segment.decoded.frames)
+        self.share.remember(frame["tenant"][0] for frame in frames if frame.height)
 
     def hear(self, rows: int, started: int) -> None:
         """Take in how many executions a turn started."""
@@ -73,84 +88,35 @@ class Sharing:
                 first[place.slot] = min(at, first[place.slot])
             reader = reopen(source, first)
             try:
-                _reread(self.share, mine, known, reader)
+                self._reread(mine, known, reader)
             finally:
                 reader.close()
 
+    def _reread(self, places: Mapping[HeldBack, int], known: Known, reader: LogReader) -> None:
+        left = {place.slot for place in places}
+        while left and (chunks := reader.poll(READ_RECORDS)):
+            for chunk in chunks:
+                if chunk.slot not in left:
+                    continue
+                self._put_back(_upto(chunk, known.positions[chunk.slot]), places, known.registry)
+                if chunk.end >= known.positions[chunk.slot]:
+                    left.discard(chunk.slot)
 
-def share_turn(work: DecodedWork, share: FairShare) -> DecodedWork:
-    """Hold rows back; those that have waited already go on. No deadline passes what waits from now on."""
-    rows = sum(segment.decoded.rows for segment in work.segments)
-    if rows <= share.turn_starts and not share.waiting:
-        share.remember(_first_tenants(work))
-        return work
-    chunks = [chunk for chunk in work.taken.chunks if is_events(chunk.topic)]
-    late = share.keep(chunks, _rows(work, rows), work.taken.held)
-    oldest_us = share.oldest_us()
-    if not late or oldest_us is None:
-        return work
-    taken = replace(work.taken, past_us=min(work.taken.past_us, oldest_us - 1))
-    return replace(work, taken=taken, segments=_without(work.segments, late))
-
-
-def _reread(share: FairShare, places: Mapping[HeldBack, int], known: Known, reader: LogReader) -> None:
-    positions, registry = known
-    left = {place.slot for place in places}
-    while left and (chunks := reader.poll(READ_RECORDS)):
-        for chunk in chunks:
-            if chunk.slot not in left:
-                continue
-            known_part = _upto(chunk, positions[chunk.slot])
-            for tenant, piece in _by_tenant(known_part, registry):
-                since = places.get(HeldBack(tenant, chunk.slot))
-                if since is not None and piece.base >= since:
-                    share.put_back(tenant, piece)
-            if chunk.end >= positions[chunk.slot]:
-                left.discard(chunk.slot)
+    def _put_back(self, chunk: Chunk, places: Mapping[HeldBack, int], registry: Registry) -> None:
+        """Let wait what is of tenants that wait, from their places on."""
+        for start, end, tenant in runs(tenants(chunk.records, registry, self._default)):
+            since = None if tenant is None else places.get(HeldBack(tenant, chunk.slot))
+            first = end if since is None else max(start, since - chunk.base)
+            if tenant is not None and first < end:
+                self.share.put_back(tenant, part_of(chunk, first, end))
 
 
-def _by_tenant(chunk: Chunk, registry: Registry) -> Iterable[tuple[str, Chunk]]:
-    """Give each good record of a chunk alone, with its tenant."""
-    tenants: dict[int, str] = {}
-    decoded = decode([chunk], registry, DecodeRules(chunk.appended_us, "wall"))
-    for one in decoded.frames:
-        tenants.update(zip(one.frame[ROW].to_list(), one.frame["tenant"].to_list(), strict=True))
-    for row in sorted(tenants):
-        yield tenants[row], replace(chunk, base=chunk.base + row, records=[chunk.records[row]])
+def _tenants(chunks: Iterable[Chunk], registry: Registry, default: str | None) -> list[str | None]:
+    """Give the tenant of each record; those of other topics than events are nobody's."""
+    listed = [(one.records, is_events(one.topic)) for one in chunks]
+    found = iter(tenants([record for records, asked in listed if asked for record in records], registry, default))
+    return [name for records, asked in listed for name in (islice(found, len(records)) if asked else repeat(None, len(records)))]
 
 
 def _upto(chunk: Chunk, end: int) -> Chunk:
-    return replace(chunk, records=chunk.records[: max(0, end - chunk.base)])
-
-
-def _first_tenants(work: DecodedWork) -> set[str]:
-    return {one.frame["tenant"][0] for segment in work.segments for one in segment.decoded.frames if one.frame.height}
-
-
-def _rows(work: DecodedWork, count: int) -> list[Row | None]:
-    """Give the tenant of each row; a row that was set aside has none."""
-    found: list[Row | None] = [None] * count
-    rows: dict[str, Row] = {}
-    first = 0
-    for segment in work.segments:
-        for one in segment.decoded.frames:
-            for at, tenant in zip(one.frame[ROW].to_list(), one.frame["tenant"].to_list(), strict=True):
-                found[first + at] = rows.get(tenant) or rows.setdefault(tenant, Row(tenant, 1))
-        first += segment.decoded.rows
-    return found
-
-
-def _without(segments: Sequence[Segment], late: Sequence[int]) -> list[Segment]:
-    kept, first = [], 0
-    for segment in segments:
-        here = pl.Series([row - first for row in late if first <= row < first + segment.decoded.rows], dtype=pl.UInt32)
-        kept.append(replace(segment, decoded=_less(segment.decoded, here)) if len(here) else segment)
-        first += segment.decoded.rows
-    return kept
-
-
-def _less(decoded: Decoded, late: pl.Series) -> Decoded:
-    """Leave rows out; the others keep their numbers."""
-    gone = pl.col(ROW).is_in(late.implode())
-    frames = (replace(one, frame=one.frame.filter(~gone)) for one in decoded.frames)
-    return replace(decoded, frames=tuple(one for one in frames if one.frame.height))
+    return part_of(chunk, 0, min(len(chunk.records), max(0, end - chunk.base)))

@@ -119,6 +119,11 @@ class Arrivals:
         found = [(at, one, index) for one in self.all for index, at in enumerate(one.rows) if at >= row]
         return sorted(found, key=_row)
 
+    def row_of(self, event: bytes, start: int, end: int) -> int | None:
+        """Give the first row of a stretch that holds an event; None if none does."""
+        rows = (row for one in self.all for row, key in zip(one.rows, one.events, strict=True) if key == event)
+        return min((row for row in rows if start <= row < end), default=None)
+
     def oldest(self, until_us: int) -> dict[int, int]:
         """Give by wait key the earliest time of its events, where that is not behind a time."""
         found: dict[int, int] = {}

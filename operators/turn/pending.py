@@ -39,9 +39,7 @@ class Batch:
     end: int = 1 << 62
     first_row: int = 0  # how many rows came before, in the order of all turns: what is remembered is sorted by it
     halfway: bytes = b""  # key of the event of its one row, if only the waits that were read are met and more of it comes behind
-    met: Mapping[bytes, str] = field(
-        default_factory=dict
-    )  # events that met waits in transactions that were halfway: tenants by key
+    met: Mapping[bytes, str] = field(default_factory=dict)  # events that met waits in transactions halfway: tenants by key
 
 
 class World(Protocol):
@@ -152,7 +150,7 @@ class TurnResult:
     verdicts: Sequence[MissedVerdict] = ()
     late: Sequence[Late] = ()
     limits: LimitChanges | None = None
-    met: Mapping[bytes, str] = field(default_factory=dict)  # of a batch that is halfway: what is seen once its row is done
+    met: Mapping[bytes, str] = field(default_factory=dict)  # events that met waits, to be seen once their rows are done
 
 
 class Freed(NamedTuple):

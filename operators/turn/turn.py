@@ -89,9 +89,12 @@ def _plan(pending: Pending) -> None:
     pending.number = len(agenda)
     for wait in pending.reads.waits:
         expect(pending, wait, pending.batch.start)
-    for key, tenant in () if pending.batch.halfway else pending.batch.met.items():
-        see(pending, key, tenant, pending.batch.start)
-    pending.met.update(pending.batch.met if pending.batch.halfway else {})
+    for event, tenant in pending.batch.met.items():
+        row = None if pending.batch.halfway else pending.batch.arrivals.row_of(event, pending.batch.start, pending.batch.end)
+        if row is None:
+            pending.met[event] = tenant
+        else:
+            see(pending, event, tenant, row)
 
 
 def _go_on(pending: Pending, row: int, until: Until, behind_us: int = 0) -> None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.engine.fair import FairShare, Place, Row
+from flows.engine.fair import FairShare, Place
 from schemas.ports import Chunk, Slot
 
 SLOTS = (Slot("ingress.db", "orders.events", 0), Slot("ingress.db", "crm.events", 3))
@@ -36,23 +36,23 @@ class Log:
         return chunks
 
 
-def rows_of(chunks: list[Chunk]) -> list[Row]:
-    return [Row(record.decode()[0], 1) for chunk in chunks for record in chunk.records]
+def tenants_of(chunks: list[Chunk]) -> list[str | None]:
+    return [record.decode()[0] for chunk in chunks for record in chunk.records]
 
 
 def turn(share: FairShare, log: Log, tenants: str) -> list[bytes]:
     """Do one turn; give what was worked on."""
     first = share.take()
     chunks = [*first, *log.poll(tenants)]
-    rows = rows_of(chunks)
-    late = set(share.keep(chunks, rows, len(rows_of(first))))
-    records = [record for chunk in chunks for record in chunk.records]
-    return [record for at, record in enumerate(records) if at not in late]
+    fresh = chunks[len(first) :]
+    going = [*first, *share.divide(fresh, tenants_of(fresh))]
+    assert all(log.ends[chunk.slot] >= chunk.end for chunk in going)
+    return [record for chunk in going for record in chunk.records]
 
 
 @given(st.lists(st.text("abc", max_size=30), max_size=12), st.integers(1, 6))
 def test_rows_of_a_tenant_keep_their_order_and_none_is_lost(turns: list[str], most: int) -> None:
-    share, log = FairShare(turn_starts=most), Log()
+    share, log = FairShare(turn_rows=most, much_rows=most), Log()
     worked = [record for tenants in turns for record in turn(share, log, tenants)]
     for _ in range(400):
         worked += turn(share, log, "")
@@ -66,7 +66,7 @@ def test_rows_of_a_tenant_keep_their_order_and_none_is_lost(turns: list[str], mo
 
 @given(st.lists(st.text("aaaaabc", max_size=40), max_size=12))
 def test_who_asks_for_little_never_waits(turns: list[str]) -> None:
-    share, log = FairShare(turn_starts=8), Log()
+    share, log = FairShare(turn_rows=8, much_rows=8), Log()
     for tenants in turns:
         before = {tenant: len(sent) for tenant, sent in log.sent.items()}
         worked = turn(share, log, tenants)
@@ -77,13 +77,20 @@ def test_who_asks_for_little_never_waits(turns: list[str]) -> None:
 
 
 def test_who_is_alone_does_not_wait() -> None:
-    share, log = FairShare(turn_starts=4), Log()
+    share, log = FairShare(turn_rows=4, much_rows=4), Log()
     assert len(turn(share, log, "a" * 100)) == 100
-    assert len(turn(share, log, "b" + "a" * 100)) == 5
+    assert turn(share, log, "b" + "a" * 100) == [b"b orders.events 50"]
+    assert len(turn(share, log, "")) == 4
+
+
+def test_those_that_all_have_much_do_not_wait_for_each_other() -> None:
+    share, log = FairShare(turn_rows=4, much_rows=4), Log()
+    assert len(turn(share, log, "abc" * 20)) == 60
+    assert len(turn(share, log, "d" + "abc" * 20)) == 1
 
 
 def test_a_start_knows_from_where_on_each_tenant_waits() -> None:
-    share, log = FairShare(turn_starts=4), Log()
+    share, log = FairShare(turn_rows=4, much_rows=4), Log()
     turn(share, log, "b" + "a" * 40)
     places = share.places()
     assert {place.tenant for place in places} == {"a"}
@@ -94,7 +101,7 @@ def test_a_start_knows_from_where_on_each_tenant_waits() -> None:
 
 @given(st.lists(st.text("abcd", max_size=30), max_size=12), st.integers(1, 6))
 def test_a_place_is_where_the_first_record_lies_that_was_not_worked_on(turns: list[str], most: int) -> None:
-    share, log = FairShare(turn_starts=most), Log()
+    share, log = FairShare(turn_rows=most, much_rows=most), Log()
     left: dict[Place, list[int]] = defaultdict(list)
     for tenants in [*turns, *[""] * 20]:
         before = {tenant: len(sent) for tenant, sent in log.sent.items()}
@@ -113,7 +120,7 @@ def _place_of(record: bytes) -> Place:
 
 
 def test_tenants_share_by_their_weights() -> None:
-    share, log = FairShare({"a": 3}, turn_starts=8), Log()
+    share, log = FairShare({"a": 3}, turn_rows=8, much_rows=8), Log()
     turn(share, log, "c" + "ab" * 200)
     worked = turn(share, log, "")
     assert sum(one.startswith(b"a") for one in worked) == 6

@@ -180,9 +180,17 @@ def test_masses_that_wait_for_one_event_go_on_in_slices_in_the_order_of_a_whole(
     assert len(_issued(whole)) == WAITING + 1
 
 
-def test_an_event_that_only_the_first_slices_wanted_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("deaths", ((), (2, 1), (3,), (4,), (5,)))  # behind so many parts of the turn
+def test_an_event_that_only_the_first_slices_wanted_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deaths: tuple[int, ...]
+) -> None:
     monkeypatch.setattr(masses, "MEET_MAX", MOST)
     home = _home(tmp_path, _opened("small", 50, 0))
+    for parts in deaths:
+        asked: list[int] = []
+        with closing(_engine(home)) as engine, pytest.raises(Stopped):
+            engine.between = partial(_note, asked, parts)
+            _drain(engine)
     for event in (_late_order(), _opened("small", 50, 0)):
         with closing(_engine(home)) as engine:
             _drain(engine)

@@ -24,3 +24,16 @@ def test_the_marks_of_a_turn_stay_until_they_are_said_anew(tmp_path: Path) -> No
     store.commit(TurnCommit(turn=4, now_us=4, positions={ORDERS: 2}, reached={}))
     assert store.reached() == {}
     store.close()
+
+
+def test_events_that_met_some_of_their_waits_stay_until_they_are_said_anew(tmp_path: Path) -> None:
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    assert store.met() == {}
+    store.commit(TurnCommit(turn=1, now_us=1, positions={}, met={b"key": "acme"}))
+    store.commit(TurnCommit(turn=2, now_us=2, positions={}))
+    store.close()
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    assert store.met() == {b"key": "acme"}
+    store.commit(TurnCommit(turn=3, now_us=3, positions={}, met={}))
+    assert store.met() == {}
+    store.close()

@@ -47,7 +47,8 @@ steps: [{action: work, with: {id: "{{ job.id }}"}}, {delay: 1s}, {action: rest, 
 
 @pytest.fixture(autouse=True)
 def _small_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "TURN_STARTS", 3)
+    monkeypatch.setattr(sharing, "TURN_ROWS", 3)
+    monkeypatch.setattr(sharing, "MUCH_ROWS", 3)
     monkeypatch.setattr(slices, "DUE_MAX", slices.DUE_MAX)  # a machine sets it
 
 
