@@ -1,21 +1,19 @@
 """The order in which an engine took in what it took in, as far as it is durable: transaction by transaction.
 
 A transaction whose end was an error is in doubt; the number of turns that the file knows at the next start decides.
-Events that a transaction took in before its turn was cut short are read again, and pass executions by: they are told once.
 Under the wall clock each record carries the time up to which deadlines may have passed before it: that of the oldest record of
 any input that comes behind, told here from the order alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from flows.engine.engine import Engine
 from flows.engine.part import Part
 from flows.engine.work import JoinedWork
-from flows.engine.work import Taken as Turn
 from schemas.ports import Chunk
 from schemas.topics import CONTROL, is_events
 
@@ -30,6 +28,7 @@ class Taken(NamedTuple):
     data: bytes
     own: bool
     past_us: int = 0
+    place: Place = ("", "", 0, 0)
 
 
 class UpTo(NamedTuple):
@@ -52,7 +51,6 @@ class Piece:
     past_us: int
     last: bool
     up_to: UpTo | None = None
-    places: frozenset[Place] = frozenset()  # of what is in `taken`
 
 
 @dataclass(slots=True)
@@ -61,9 +59,9 @@ class Recorder:
 
     pieces: list[Piece] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # of executions: what is due at one time goes by them
+    _done: set[Place] = field(default_factory=set)
     _turn: int = 0
     _doubt: tuple[int, Piece] | None = None
-    _told: set[Place] = field(default_factory=set)  # what transactions took in that were not the last of their turn
 
     def attach(self, engine: Engine) -> None:
         """Follow an engine from its start on."""
@@ -72,7 +70,7 @@ class Recorder:
         now: list[Piece] = []
 
         def noted_run(part: Part, around: tuple[JoinedWork, Any], dead: Any) -> Any:
-            now[:] = [_piece(part, around[0], _up_to(part), self._told)]
+            now[:] = [_piece(part, around[0], _up_to(part))]
             return run(part, around, dead)
 
         def noted_commit(*what: Any) -> None:
@@ -94,10 +92,14 @@ class Recorder:
         """Hear how many transactions are durable."""
         assert turn >= self._turn, f"{self._turn} transactions were durable, the file knows {turn}"
         if self._doubt is not None and turn >= self._doubt[0]:
-            piece = self._doubt[1]
-            self.pieces.append(piece)
-            self._told |= set() if piece.last else piece.places
+            self._keep(self._doubt[1])
         self._turn, self._doubt = turn, None
+
+    def _keep(self, piece: Piece) -> None:
+        """Keep a durable transaction; what an earlier one had done before a death in its turn is read again and passed over."""
+        piece.taken = [one for one in piece.taken if one.topic == CONTROL or one.place not in self._done]
+        self._done.update(one.place for one in piece.taken)
+        self.pieces.append(piece)
 
 
 def _up_to(part: Part) -> UpTo | None:
@@ -109,18 +111,24 @@ def _up_to(part: Part) -> UpTo | None:
     return UpTo(last.due_us, deadline is not None, last.execution, last.token)
 
 
-def _piece(part: Part, work: JoinedWork, up_to: UpTo | None, told: Set[Place]) -> Piece:
+def _piece(part: Part, work: JoinedWork, up_to: UpTo | None) -> Piece:
     taken = work.decoded.taken
-    fresh = {place: one for place, one in _of_part(taken, part) if place not in told}
+    given = {one.position for one in part.inputs}
+    pasts = list(_pasts(taken.chunks, taken.past_us))
     return Piece(
-        list(fresh.values()),
-        [_taken(chunk, data) for chunk in taken.chunks for data in chunk.records] if part.last else [],
+        list(_of_part(taken.chunks, part, given, pasts)),
+        [
+            _taken(chunk, (at, data), past)
+            for chunk, past in zip(taken.chunks, pasts, strict=True)
+            for at, data in enumerate(chunk.records, chunk.base)
+        ]
+        if part.last
+        else [],
         taken.now_us,
         part.times.now_us,
         part.times.past_us,
         part.last,
         up_to,
-        frozenset(fresh),
     )
 
 
@@ -129,19 +137,18 @@ def _pasts(chunks: Sequence[Chunk], past_us: int) -> list[int]:
     return [min([past_us, *(later.appended_us - 1 for later in chunks[at:])]) for at in range(len(chunks))]
 
 
-def _of_part(turn: Turn, part: Part) -> Iterator[tuple[Place, Taken]]:
-    given = {one.position for one in part.inputs}
+def _of_part(chunks: Sequence[Chunk], part: Part, given: set[tuple[str, str, int, int]], pasts: Sequence[int]) -> Iterator[Taken]:
     row = 0
-    for chunk, past_us in zip(turn.chunks, _pasts(turn.chunks, turn.past_us), strict=True):
+    for chunk, past_us in zip(chunks, pasts, strict=True):
         for at, data in enumerate(chunk.records, chunk.base):
-            place = chunk.source, chunk.topic, chunk.partition, at
             if is_events(chunk.topic):
                 if part.start <= row < part.end:
-                    yield place, _taken(chunk, data, past_us)
+                    yield _taken(chunk, (at, data), past_us)
                 row += 1
-            elif (chunk.topic == CONTROL and not part.start) or place in given:
-                yield place, _taken(chunk, data, past_us)
+            elif (chunk.topic == CONTROL and not part.start) or (chunk.source, chunk.topic, chunk.partition, at) in given:
+                yield _taken(chunk, (at, data), past_us)
 
 
-def _taken(chunk: Chunk, data: bytes, past_us: int = 0) -> Taken:
-    return Taken(chunk.topic, data, chunk.source.startswith(OWN), past_us)
+def _taken(chunk: Chunk, record: tuple[int, bytes], past_us: int) -> Taken:
+    position, data = record
+    return Taken(chunk.topic, data, chunk.source.startswith(OWN), past_us, (chunk.source, chunk.topic, chunk.partition, position))
