@@ -148,7 +148,7 @@ def _cut_off(found: Definitions, known: Mapping[str, EventContract], home: Path,
     """Refuse contracts that no longer give versions that stay in force what they read."""
     changed = [(known[one.event], one) for one in found.contracts if one.event in known and known[one.event] != one]
     if changed:
-        for event, message in cut_off(changed, found.flows, versions_in(home), tenant):
+        for event, message in cut_off(changed, found.flows, (home, versions_in(home)), tenant):
             yield Problem(*found.places[event], "cuts-off-flow", message)
 
 

@@ -120,6 +120,19 @@ def list_live(path: Path, flows: Collection[str], before: int | None, limit: int
     return _read(path, f"select {_COLUMNS} from executions where {where} order by row desc limit ?", bindings, None)
 
 
+def live_versions(path: Path) -> dict[tuple[str, str], int]:
+    """Count what is in flight by (flow, version), in one pass over the file; {} if there is none."""
+    connection = _open(path, None)
+    if connection is None:
+        return {}
+    query = "select flow, version, count(*) from executions where state is not null group by flow, version"
+    try:
+        with snapshot(connection):
+            return {(flow, version): count for flow, version, count in rows(connection, query)}
+    finally:
+        close(connection)
+
+
 def show_execution(path: Path, execution: bytes, *, vfs: str | None = None) -> ExecutionRow | None:
     """Find one execution by its 16-byte id in an engine's file."""
     found = _read(path, f"select {_COLUMNS} from executions where id = ?", [execution], vfs)

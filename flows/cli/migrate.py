@@ -15,7 +15,7 @@ from flows.cli.saying import who
 from flows.cli.terminal import Terminal
 from flows.deployment import open_ingress
 from flows.settings import load_settings
-from flows.versions.in_home import versions_in
+from flows.versions.in_home import not_in_force, versions_in
 from flows.versions.plan import ALL, Fate, fates_of
 from flows.versions.pointing import runs
 from infra.clock import SystemClock
@@ -54,7 +54,7 @@ def _fates(flow: str, home: Path, tenant: str | None) -> tuple[list[Fate], str]:
     key = versions.of_tenant(tenant or ALL, flow)
     program = versions.program(versions.active[key].version) if key is not None else None
     if key is None or program is None:
-        raise InvalidInput(f"no flow '{flow}' is in force; `millrace diff deployed FILE` shows those that are")
+        raise not_in_force(flow, tenant, versions)
     told = versions.active[key].told
     if told.rest is not None:
         raise InvalidInput(

@@ -37,6 +37,9 @@ def plan(terminal: Terminal, *, files: Sequence[Path], tenant: str | None, home:
     else:
         for one in found:
             _tell(terminal, one)
+        if not found:
+            terminal.say("these files define no flow, so there is nothing to plan")
+            return FINE
         counts = sum((Counter(one.counts) for one in found), Counter())
         terminal.say(_counted(counts))
         if counts["migrates"] and any(one.runs != FOR_ALL for one in found):

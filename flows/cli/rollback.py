@@ -9,7 +9,7 @@ from flows.cli.home import must_exist
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTIVE, append_controls, await_applied, deploying, open_ingress
 from flows.settings import load_settings
-from flows.versions.in_home import Active, versions_in
+from flows.versions.in_home import Active, not_in_force, versions_in
 from infra.clock import SystemClock
 from schemas.errors import InvalidInput, MillraceError
 from schemas.pointer import Pointer, write_pointer
@@ -24,10 +24,10 @@ def rollback(terminal: Terminal, *, flow: str, wait: bool, tenant: str | None, h
     key = (tenant or ALL, flow)
     with open_ingress(must_exist(settings.home)) as ingress:
         with deploying(settings.home):
-            active = versions_in(settings.home).active.get(key)
+            versions = versions_in(settings.home)
+            active = versions.active.get(key)
             if active is None:
-                whose = f" of tenant {tenant}" if tenant else ""
-                raise InvalidInput(f"no flow '{flow}'{whose} is in force; `millrace diff deployed FILE` shows those that are")
+                raise not_in_force(flow, tenant, versions)
             back = _back(flow, active)
             end = append_controls(ingress, {f"{ACTIVE}{key[0]}/{flow}": write_pointer(back)})
         runs = isinstance(ingress, SocketIngress)

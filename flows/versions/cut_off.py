@@ -1,29 +1,65 @@
 """What a deploy would cut off: a changed event contract takes a field from a version that stays in force beside what is deployed.
 
-The versions of the files themselves are not asked: they were checked with the contracts of the files.
+The versions of the files themselves are not asked: they were checked with the contracts of the files. Executions in flight on
+other versions are asked for what they may still wait for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
+from pathlib import Path
 from typing import Final
 
 from flows.language.compile import CompiledFlow
+from flows.versions.contract_changes import field_changes
 from flows.versions.in_home import FlowKey, Versions
+from flows.versions.plan import count_in_flight
 from flows.versions.pointing import SHORT, pointed
 from flows.versions.readers import no_longer_read
+from infra.executions import live_versions
 from schemas.contracts import EventContract
 from schemas.errors import InvalidInput
 from schemas.pointer import Pointer
 from schemas.program import Program
+from schemas.topics import engine_file
 
 ALL: Final = "*"
+_UNTIL: Final = "keep it until they have ended, or move them to a version that does not read it first (millrace migrate)"
 Change = tuple[EventContract, EventContract]  # as it is, as it would be
 CutOff = tuple[str, str]  # the event, what is said of it
 
 
-def cut_off(changed: Sequence[Change], flows: Sequence[CompiledFlow], versions: Versions, tenant: str | None) -> Iterator[CutOff]:
-    """Say what flows in force after a deploy would no longer be given; `tenant` is whom alone it is for."""
+def cut_off(
+    changed: Sequence[Change], flows: Sequence[CompiledFlow], known: tuple[Path, Versions], tenant: str | None
+) -> Iterator[CutOff]:
+    """Say what flows in force after a deploy, and executions in flight, would no longer be given; `tenant`: for whom alone."""
+    home, versions = known
+    told = dict.fromkeys(_of_flows(changed, flows, versions, tenant))
+    stay = {*(flow.version for flow in flows), *(version for _, version in _stays(flows, versions, tenant, set()))}
+    yield from [*told, *_of_executions(changed, home, versions, stay)]
+
+
+def _of_executions(changed: Sequence[Change], home: Path, versions: Versions, stay: Set[str]) -> Iterator[CutOff]:
+    """Look at versions that nothing starts on any more, and of which something is in flight. Shadows are nobody's executions."""
+    if not any(_is_broken(change) for change in changed):
+        return
+    for flow, version in sorted(live_versions(home / engine_file(0))):
+        program = None if version in stay else versions.program(version)
+        lost = _lost(program, changed, begun=True)
+        count = count_in_flight(home, flow, version) if lost else 0
+        for event, what in lost if count else []:
+            these = f"{count} executions in flight" if count > 1 else "an execution in flight"
+            yield event, f"{these} of flow '{flow}' (version {version[:SHORT]}) may wait for {what}; {_UNTIL}"
+
+
+def _is_broken(change: Change) -> bool:
+    old, new = change
+    return any(one.weight == "breaks" for one in field_changes(old.data, new.data, "data"))
+
+
+def _of_flows(
+    changed: Sequence[Change], flows: Sequence[CompiledFlow], versions: Versions, tenant: str | None
+) -> Iterator[CutOff]:
     fresh, names = {flow.version for flow in flows}, {flow.name for flow in flows}
     programs: dict[str, Program | None] = {}
     for key, version in _stays(flows, versions, tenant, fresh):
@@ -34,10 +70,10 @@ def cut_off(changed: Sequence[Change], flows: Sequence[CompiledFlow], versions: 
             yield event, f"{_who(key, version, beside=beside)} reads {what}; {_advice(beside=beside)}"
 
 
-def _lost(program: Program | None, changed: Sequence[Change]) -> list[tuple[str, str]]:
+def _lost(program: Program | None, changed: Sequence[Change], *, begun: bool = False) -> list[tuple[str, str]]:
     if program is None:
         return []
-    return [(new.event, what) for old, new in changed for what in sorted(set(no_longer_read(program, old, new)))]
+    return [(new.event, what) for old, new in changed for what in sorted(set(no_longer_read(program, old, new, begun=begun)))]
 
 
 def _stays(

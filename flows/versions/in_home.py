@@ -9,7 +9,9 @@ from pathlib import Path
 
 import msgspec
 
+from flows.language.report import near
 from flows.versions.control_topic import control_topic
+from schemas.errors import InvalidInput
 from schemas.pointer import Pointer
 from schemas.program import Program, unpack
 
@@ -43,6 +45,18 @@ class Versions:
     def of_tenant(self, tenant: str, flow: str) -> FlowKey | None:
         """Give whose flow of a name a tenant runs: its own before the one for all."""
         return next((key for key in ((tenant, flow), ("*", flow)) if key in self.active), None)
+
+
+def not_in_force(flow: str, tenant: str | None, versions: Versions) -> InvalidInput:
+    """Say that no flow of a name is in force, or none of a tenant's own, and what to do."""
+    if tenant is not None and ("*", flow) in versions.active:
+        return InvalidInput(
+            f"tenant {tenant} runs the flow '{flow}' that is for all, and has none of its own; leave --tenant out"
+        )
+    names = [name for owner, name in versions.active if tenant is None or owner in (tenant, "*")]
+    whose = f" of tenant {tenant}" if tenant else ""
+    meant = near(flow, names)
+    return InvalidInput(f"no flow '{flow}'{whose} is in force{meant}; `millrace flows list` shows those that are")
 
 
 class _Version(msgspec.Struct):

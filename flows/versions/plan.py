@@ -95,6 +95,12 @@ def _in_flight(flows: Collection[str], home: Path) -> Iterator[ExecutionRow]:
         yield from page
 
 
+def count_in_flight(home: Path, flow: str, version: str) -> int:
+    """Count the executions in flight of a version; shadows are none."""
+    found = (row for row in _in_flight([flow], home) if row.version == version and row.state is not None)
+    return sum(1 for row in found if row.state is not None and TWIN not in unpack(row.state).env)
+
+
 def _concerned(row: ExecutionRow, wanted: Mapping[FlowKey, Program], versions: Versions) -> FlowKey | None:
     """Give the flow whose deploy concerns an execution: a tenant with a flow of its own keeps that."""
     own = (row.tenant, row.flow)

@@ -14,13 +14,14 @@ from schemas.program import Absence, Await, EventTrigger, Program, Sequence, Wai
 Way = tuple[str, ...]
 
 
-def fields_read(program: Program) -> dict[str, set[Way]]:
-    """Give by event type the ways into its data that triggers, waits and steps go."""
+def fields_read(program: Program, *, begun: bool = False) -> dict[str, set[Way]]:
+    """Give by event type the ways into its data that triggers, waits and steps go; `begun`: those of what is in flight."""
     found: dict[str, set[Way]] = {}
     for trigger in program.triggers:
         if isinstance(trigger, EventTrigger):
-            keys = [way for key, _ in program.reads if (way := data_path(key))]
-            found.setdefault(trigger.event, set()).update(keys, _ways(_trees(trigger)))
+            if not begun:
+                keys = [way for key, _ in program.reads if (way := data_path(key))]
+                found.setdefault(trigger.event, set()).update(keys, _ways(_trees(trigger)))
             for one in _awaited(trigger):
                 found.setdefault(one.event, set()).update(_ways_of_await(one))
     for step in program.steps:
@@ -29,9 +30,9 @@ def fields_read(program: Program) -> dict[str, set[Way]]:
     return found
 
 
-def no_longer_read(program: Program, old: EventContract, new: EventContract) -> list[str]:
-    """Say what a program reads of an event that a changed contract does not give it any more."""
-    read = fields_read(program).get(old.event, set())
+def no_longer_read(program: Program, old: EventContract, new: EventContract, *, begun: bool = False) -> list[str]:
+    """Say what a program reads of an event that a changed contract does not give it any more; `begun`: what is in flight."""
+    read = fields_read(program, begun=begun).get(old.event, set())
     broken = [change for change in field_changes(old.data, new.data, "data") if change.weight == "breaks"]
     said = []
     for change in broken:

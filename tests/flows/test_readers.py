@@ -9,6 +9,8 @@ import pytest
 from flows.deployment import check_files, deploy, open_ingress
 from flows.versions.in_home import versions_in
 from tests.flows.driving import command
+from tests.laws import test_rollout_laws as rollouts
+from tests.laws.rolled_out import Rolled, order, rolled
 
 EVENTS = """
 event: job.asked
@@ -177,3 +179,40 @@ def test_only_what_is_put_in_force_is_asked_what_it_does_to_others(tmp_path: Pat
     told = command("diff", "deployed", str(new), home=home, code=3).stdout
     assert "job.n" in told
     assert "flow other" in told
+
+
+PAID = "event: order.paid\ntopic: orders.events\nfields: {order: {id: string}, CODEby: string?}\n---\n"
+WAITS = """flow: waits
+trigger: {event: order.placed}
+steps: [WAIT{delay: 1h, as: nap}]
+"""
+WAIT = "{wait: order.paid, as: paid, correlate: paid.code == order.id, timeout: 2h, on_timeout: continue}, "
+
+
+def test_what_executions_in_flight_still_wait_for_is_not_taken_from_them() -> None:
+    def problems(one: Rolled) -> list[str]:
+        (one.home / "new.yaml").write_text(PAID.replace("CODE", "").removesuffix("---\n"))
+        return [str(problem) for problem in check_files([one.home / "new.yaml"], one.home).problems]
+
+    contracts = rollouts.CONTRACTS + PAID.replace("CODE", "code: string?, ")
+    with rolled() as one:
+        (old,) = one.deploy(contracts + WAITS.replace("WAIT", WAIT))
+        one.hold(held=True)
+        one.tell([order(1, 0, {"total": 3})])
+        one.deploy(contracts + WAITS.replace("WAIT", ""))
+        (told,) = problems(one)
+        assert f"an execution in flight of flow 'waits' (version {old[:12]}) may wait for code: the field is gone" in told
+        assert "millrace migrate" in told
+        one.tell([order(2, 200, {"total": 3}), order(3, 400, {"total": 3})])
+        assert problems(one) == []
+
+
+def test_a_flow_of_which_two_versions_lose_a_field_is_named_once() -> None:
+    contracts = rollouts.CONTRACTS + PAID.replace("CODE", "code: string?, ")
+    with rolled() as one:
+        one.deploy(contracts + WAITS.replace("WAIT", WAIT))
+        half = WAITS.replace("WAIT", WAIT).replace("1h", "2h").replace("steps", "rollout: {percent: 50}\nsteps")
+        one.deploy(contracts + half)
+        (one.home / "new.yaml").write_text(PAID.replace("CODE", "").removesuffix("---\n"))
+        found = [problem.message for problem in check_files([one.home / "new.yaml"], one.home).problems]
+    assert found == ["flow 'waits' is in force and reads code: the field is gone; keep it, or deploy the flow changed as well"]

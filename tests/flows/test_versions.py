@@ -53,7 +53,9 @@ def test_rollback_goes_back_version_by_version_and_never_forth(tmp_path: Path) -
     command("deploy", written(tmp_path, OTHER), home=home)
     command("rollback", "f", home=home)
     assert active(home) == deployed[0]
-    assert "no flow 'g'" in command("rollback", "g", home=home, code=2).stderr
+    assert "no flow 'g' is in force; `millrace flows list`" in command("rollback", "g", home=home, code=2).stderr
+    assert "that is for all, and has none of its own" in command("rollback", "f", "--tenant", "zen", home=home, code=2).stderr
+    assert "did you mean 'f'?" in command("migrate", "ff", home=home, code=2).stderr
 
 
 def test_a_rollout_goes_on_from_the_version_before_it_and_back_to_that(tmp_path: Path) -> None:
@@ -131,6 +133,8 @@ def test_windows_that_may_be_taken_back_are_not_shared(tmp_path: Path) -> None:
 
 def test_a_flow_that_is_new_or_unchanged_concerns_nothing_in_flight(tmp_path: Path) -> None:
     home = tmp_path / "home"
+    (tmp_path / "event.yaml").write_text(EVENT.removesuffix("---\n"))
+    assert "there is nothing to plan" in command("plan", str(tmp_path / "event.yaml"), home=home).stderr
     (new,) = value("plan", written(tmp_path, FLOW), home=home)
     assert (new["old"], new["fates"], new["changes"]) == ("", [], [])
     command("deploy", written(tmp_path, FLOW), home=home)
