@@ -32,6 +32,9 @@ def as_it_stood(
     steps = _steps(past, awaited - answered)
     before = [row for row in turns if parse_timestamp_us(row["at"]) <= at_us] or list(turns[:1])
     version = {"version": before[-1]["version"]} if before else {}
+    over = next((row["at"] for row in past if row["kind"] == "ended" and not row["step"]), None)
+    if over is not None:  # nothing waits any more
+        steps = [{**step, "ended_at": over, "outcome": "cancelled"} if step["outcome"] == "waiting" else step for step in steps]
     whole = {**execution, **version, "as_of": print_timestamp(at_us), **_standing(execution, past, steps)}
     if whole["status"] in ("waiting", "closing"):
         whole |= _waited_for(past, steps, before)

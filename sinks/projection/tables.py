@@ -119,15 +119,20 @@ VIEWS: Final[dict[str, str]] = {
                 max_by(kind, ord) filter (kind not in {_NEWS}) as last,
                 max_by({_READABLE}, ord) filter (kind <> 'closing') as detail, min(ord) as position
             from log.transitions where step <> '' group by tenant, execution, step, undoes
+        ), whole as (
+            select tenant, execution, max(happened_at) as over_at from log.history
+            where status in {_ENDED} group by tenant, execution
         )
         select moments.tenant, moments.execution, moments.step, moments.kind, started_at,
-            case when outcome <> 'waiting' then happened_at end as ended_at, outcome, detail, position
-        from moments left join (
+            case when told = 'waiting' then over_at else happened_at end as ended_at,
+            if(told = 'waiting' and over_at is not null, 'cancelled', told) as outcome, detail, position
+        from moments left join whole on (whole.tenant, whole.execution) = (moments.tenant, moments.execution)
+        left join (
             select tenant, execution, step, count(*) as n from log.actions where awaited group by all
         ) awaited on (awaited.tenant, awaited.execution, awaited.step) = (moments.tenant, moments.execution, moments.step)
         cross join lateral (
             select case when last = 'called' and (detail->>'$.awaited') = 'false' then 'called'
-                when last in {_WAITS} or (last = 'issued' and (undoes or n > 0)) then 'waiting' else last end as outcome
+                when last in {_WAITS} or (last = 'issued' and (undoes or n > 0)) then 'waiting' else last end as told
         )""",
     "actions": """
         select issued.tenant, issued.action, issued.execution, issued.flow, issued.step, issued.type, issued.params,

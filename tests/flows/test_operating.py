@@ -260,6 +260,16 @@ def test_a_call_that_nobody_waits_for_had_not_waited() -> None:
         assert [(step["step"], step["outcome"]) for step in steps] == [("sent", outcome)]
 
 
+def test_with_an_execution_ended_the_steps_that_waited() -> None:
+    start: dict[str, Any] = {"at": "2026-05-28T20:26:40Z", "step": "", "verb": "", "kind": "started", "detail": None}
+    wait = {**start, "step": "note", "verb": "wait", "kind": "entered", "detail": "2026-05-28T20:36:40Z"}
+    ended = {**start, "at": "2026-05-28T20:26:42Z", "kind": "ended", "detail": "cancelled"}
+    _, steps, _ = as_it_stood({**start, "error": None}, [start, wait, ended], [], [], NOW_US + SECOND)
+    assert [(step["outcome"], step["ended_at"]) for step in steps] == [("waiting", None)]
+    _, steps, _ = as_it_stood({**start, "error": None}, [start, wait, ended], [], [], NOW_US + 2 * SECOND)
+    assert [(step["outcome"], step["ended_at"]) for step in steps] == [("cancelled", ended["at"])]
+
+
 def test_at_a_time_it_had_the_version_and_the_waits_of_that_time(tmp_path: Path) -> None:
     views = Views(tmp_path)
     views.history(

@@ -120,6 +120,18 @@ def test_what_had_no_place_says_so(views: Views) -> None:
     ]
 
 
+def test_with_an_execution_end_the_steps_that_waited(views: Views) -> None:
+    views.history("x1", "waiting", Transition(NOW_US, "entered", "note", "wait", NOW_US + 9 * SECOND), started=NOW_US)
+    views.history("x2", "waiting", Transition(NOW_US, "entered", "note", "wait", NOW_US + 9 * SECOND), started=NOW_US)
+    by_hand = moment(1, "cancelled", "", "", by="ann"), Transition(NOW_US + SECOND, "ended", "", "", "cancelled")
+    views.history("x1", "cancelled", *by_hand, started=NOW_US)
+    views.project()
+    assert views.rows("select execution, outcome, epoch_us(ended_at) from steps order by 1") == [
+        ["x1", "cancelled", NOW_US + SECOND],
+        ["x2", "waiting", None],
+    ]
+
+
 def test_a_call_that_nobody_waits_for_does_not_wait(views: Views) -> None:
     for step, said in (("sent", {"awaited": False}), ("asked", {})):
         views.history("x1", "waiting", moment(0, "called", step, "call", flow="f", occurrence=0, **said), started=NOW_US)
