@@ -188,6 +188,9 @@ def _end(connection: Connection, place: tuple[int, int]) -> int:
 
 def _cut(records: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Cut records into packs of at most PACK_RECORDS and, as far as records allow, PACK_BYTES."""
+    if 0 < len(records) <= PACK_RECORDS and sum(map(len, records)) <= PACK_BYTES:  # nearly always
+        yield records
+        return
     start = size = 0
     for at, record in enumerate(records):
         size += len(record)

@@ -6,6 +6,7 @@ Times named `time` are RFC 3339 in UTC; times named `at` or `*_us` are int micro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
@@ -347,14 +348,10 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     at: int = 0
 
 
-def encode(record: msgspec.Struct) -> bytes:
-    """Encode a record as JSON."""
-    return _encoder.encode(record)
-
-
 def decode(kind: type[T], data: bytes) -> T:
     """Decode a record of one kind; raises msgspec.DecodeError or msgspec.ValidationError."""
     return msgspec.json.decode(data, type=kind)
 
 
-_encoder = msgspec.json.Encoder(decimal_format="number")  # exact digits; a decimal is a JSON number
+# Encodes a record as JSON with exact digits; a decimal is a number.
+encode: Final[Callable[[msgspec.Struct], bytes]] = msgspec.json.Encoder(decimal_format="number").encode

@@ -143,7 +143,7 @@ def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any
             Cause(event, source, time_us, correlation or event, hops or 0),
             start.runnable,
             start.name,
-            _env(values, start.keys, index),
+            {name: values[name][index] for name in start.keys},
             start.watch,
             shadow="runs" if lane.side == SHADOW else "",
         )

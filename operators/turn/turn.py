@@ -144,7 +144,7 @@ def _fire_first(pending: Pending, until: Until) -> bool:
         return False
     deadline = is_past and not (is_due and due[-1].due_us <= passing[-1].due_us)
     timer = (passing if deadline else due).pop()
-    row = times.row_of(timer.due_us, deadline=deadline) if pending.batch.arrivals else 0
+    row = times.row_of(timer.due_us, deadline=deadline) if pending.batch.arrivals.all else 0
     pending.reach = max(row, pending.floor)
     fire_timer(pending, timer, times.fired_at(timer.due_us), deadline=deadline)
     return True
