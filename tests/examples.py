@@ -6,7 +6,7 @@ import os
 from typing import Final
 
 QUICK: Final = "MILLRACE_QUICK"  # set where `-m "not slow"` is asked for (conftest.py), before laws are read
-PART: Final = 0.3
+PART: Final = 0.2
 LEAST: Final = 3
 
 
