@@ -11,6 +11,7 @@ import pytest
 from infra import positions
 from infra.embedded_log import FileReader
 from infra.executions import Filter, count_by_status, list_executions, show_execution
+from infra.file_meta import FORMATS, OLDEST
 from infra.seen import SeenWindow
 from infra.sqlite import open_writer
 from infra.state_store import SqliteStateStore
@@ -111,7 +112,7 @@ def test_a_file_of_a_format_before_the_first_release_says_what_to_do(tmp_path: P
     connection = open_writer(tmp_path / "engine-0.db")
     connection.execute("update meta set value = '1' where key = 'format'")
     connection.close()
-    with pytest.raises(StorageFailed, match=r"written in format 1, .* reads from 3 on; start in a fresh home"):
+    with pytest.raises(StorageFailed, match=rf"written in format 1, .* reads from {OLDEST['engine']} on; start in a fresh home"):
         SqliteStateStore(tmp_path / "engine-0.db")
 
 
@@ -163,9 +164,10 @@ def test_a_turn_that_breaks_a_key_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_the_state_of_a_newer_version_is_refused_with_both_versions(tmp_path: Path) -> None:
     SqliteStateStore(tmp_path / "engine-0.db").close()
     connection = open_writer(tmp_path / "engine-0.db")
-    connection.execute("update meta set value = '4' where key = 'format'")
+    newest = FORMATS["engine"]
+    connection.execute(f"update meta set value = '{newest + 1}' where key = 'format'")
     connection.close()
-    with pytest.raises(StateTooNew, match="written in format 4, this version of Millrace reads up to 3"):
+    with pytest.raises(StateTooNew, match=f"written in format {newest + 1}, this version of Millrace reads up to {newest}"):
         SqliteStateStore(tmp_path / "engine-0.db")
 
 
