@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +15,11 @@ from flows.deployment import deploy, in_force, open_ingress
 from flows.language.definitions import Source, check_sources
 from flows.settings import load_settings
 from flows.versions.control_topic import readable_controls
+from infra.clock import SystemClock
 from schemas.errors import InvalidFlow, InvalidInput
 from schemas.expression.literals import print_timestamp
-from schemas.policy import POLICY_PREFIX, KeyedPolicy, Policy, TablePolicy, ValuePolicy, read_policy
+from schemas.policy import POLICY_PREFIX, KeyedPolicy, Policy, TablePolicy, ValuePolicy, following, read_policy
+from schemas.policy import in_force as policy_in_force
 from schemas.records import Json
 
 ALL: Final = "*"
@@ -27,12 +29,11 @@ SHORT: Final = 12
 
 
 def list_policies(terminal: Terminal, *, tenant: str | None, home: Path | None) -> int:
-    """List the policies in force; with a tenant, its own and those for all."""
+    """List the policies in force, and behind each what is announced; with a tenant, its own and those for all."""
     settings = load_settings(home=home, tenant=tenant)
-    values = in_force(must_exist(settings.home)).values
-    keys = only_tenant([key for key in values if key.startswith(POLICY_PREFIX)], settings.tenant)
-    rows = [_listed(key, values[key], whole=terminal.json) for key in sorted(keys, key=lambda key: key.rpartition("/")[::-1])]
-    terminal.rows(rows, LISTED)
+    known = _standing(must_exist(settings.home), SystemClock().now_us())
+    keys = sorted(only_tenant(list(known), settings.tenant), key=lambda key: key.rpartition("/")[::-1])
+    terminal.rows([_listed(key, value, whole=terminal.json) for key in keys for value in known[key]], LISTED)
     return 0
 
 
@@ -66,9 +67,7 @@ def set_policy(  # noqa: PLR0913  what was typed
     else:
         whom = f"for {settings.tenant}" if settings.tenant else "for all"
         terminal.say(
-            f"'{name}' {whom} "
-            + (f"is {value} now" if written else f"was {value} already")
-            + (f", from {since}" if since else "")
+            f"'{name}' {whom} " + (f"is {value} {f'from {since} on' if since else 'now'}" if written else f"was {value} already")
         )
     return 0
 
@@ -85,6 +84,25 @@ def policy_history(terminal: Terminal, *, name: str, tenant: str | None, home: P
         raise InvalidInput(_unknown(settings.home, name))
     terminal.rows(rows[::-1], HISTORY)
     return 0
+
+
+def _standing(home: Path, now_us: int) -> dict[str, list[dict[str, Json]]]:
+    """Give for each key the record that holds, and those that are announced; a later one without a time ends them."""
+    written: dict[str, list[tuple[Policy, dict[str, Json]]]] = {}
+    for control in readable_controls(home):
+        if not control.key.startswith(POLICY_PREFIX):
+            continue
+        before = written.pop(control.key, [])
+        if control.value is not None:
+            policy = read_policy(control.value)
+            kept = following([one for one, _ in before], policy)
+            written[control.key] = [pair for pair in before if any(pair[0] is one for one in kept)] + [(policy, control.value)]
+    return {key: _holding(pairs, now_us) for key, pairs in written.items()}
+
+
+def _holding(pairs: Sequence[tuple[Policy, dict[str, Json]]], now_us: int) -> list[dict[str, Json]]:
+    holds = policy_in_force([policy for policy, _ in pairs], now_us)
+    return [value for policy, value in pairs if policy is holds or policy.valid_from_us > now_us]
 
 
 def _document(home: Path, name: str, tenant: str | None) -> dict[str, Json]:

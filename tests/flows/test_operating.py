@@ -433,7 +433,16 @@ def test_a_policy_is_changed_without_its_flows_and_its_versions_stay(hand: Path)
     assert "already" in command("policies", "set", "approval_limit", "6000 GBP", home=hand).stderr
     command("policies", "set", "approval_limit", "100 GBP", "--tenant", "acme", home=hand)
     command("policies", "set", "sla", "2h", "--key", "high", home=hand)
-    command("policies", "set", "sla", "9d", "--from", "2027-01-01T00:00:00Z", home=hand)
+    later = command("policies", "set", "sla", "9d", "--from", "2127-01-01T00:00:00Z", home=hand).stderr
+    assert "'sla' for all is 9d from 2127-01-01T00:00:00Z on" in later
+    listed = [(row["policy"], row["tenant"], row["valid_from"]) for row in value("policies", "list", home=hand)]
+    assert listed == [  # what holds now, and behind it what is announced
+        ("approval_limit", "*", None),
+        ("approval_limit", "acme", None),
+        ("route", "*", None),
+        ("sla", "*", None),
+        ("sla", "*", "2127-01-01T00:00:00Z"),
+    ]
     history = value("policies", "history", "approval_limit", home=hand)
     assert [(row["tenant"], row["value"]) for row in history] == [
         ("acme", "100.00 GBP"),
@@ -446,7 +455,7 @@ def test_a_policy_is_changed_without_its_flows_and_its_versions_stay(hand: Path)
         "5000.00 GBP",
     ]
     latest, *_ = value("policies", "history", "sla", home=hand)
-    assert latest["valid_from"] == "2027-01-01T00:00:00Z"
+    assert latest["valid_from"] == "2127-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(
