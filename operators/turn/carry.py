@@ -331,6 +331,7 @@ def _settle(pending: Pending) -> None:
     while queue:
         item = queue.popleft()
         _SAID[type(item)](pending, item)
+    pending.let_go = 0
 
 
 def _call(pending: Pending, item: ChildStart) -> None:

@@ -7,7 +7,7 @@ Law: every start comes through here, whatever caused it, and so does everyone wh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import msgspec
 
@@ -25,6 +25,7 @@ from schemas.program import Program
 from schemas.records import OperatorCommand
 
 BY_LIMIT = "limit"
+LET_GO_MOST: Final = 1_000  # out of one queue by one input
 
 
 def start_within(pending: Pending, live: Live, env: Mapping[str, Any], now_us: int) -> None:
@@ -57,16 +58,25 @@ def ask_again(pending: Pending, live: Live, now_us: int) -> None:
         next_of(pending, Freed(place.key, now_us))
     else:  # others came before it: they ask
         book(pending, live, move(moment_of(pending, live, now_us), msgspec.structs.replace(place, due_us=None)), now_us)
+        pending.queue.append(Freed(place.key, now_us))
 
 
 def next_of(pending: Pending, freed: Freed) -> None:
-    """Let the first in the queue of a key begin, if it may; whoever stands behind it is asked when it has left."""
+    """Let the first in the queue of a key begin, if it may; whoever stands behind it is asked when it has left.
+
+    One input lets only so many begin: a quota that begins anew, or a limit that is gone, may let all of a long queue go. The next
+    one then rests for a moment of the clock, which under the wall clock is up to the next turn.
+    """
     key, now_us = freed
     first = pending.admission.first(key)
     live = None if first is None else live_of(pending, first[1])
     place = None if live is None else place_of(live.state)
-    if live is None or place is None:
+    if live is None or place is None or (place.due_us or 0) > now_us:
         return
+    if pending.let_go >= LET_GO_MOST:
+        book(pending, live, move(moment_of(pending, live, now_us), msgspec.structs.replace(place, due_us=now_us + 1)), now_us)
+        return
+    pending.let_go += 1
     _let_begin(pending, live, place, now_us, queued=True)
 
 

@@ -253,6 +253,7 @@ class Pending:
     due: list[Timer] = field(default_factory=list)  # the first one last, as the next
     passing: list[Timer] = field(default_factory=list)  # deadlines
     agenda: list[tuple[Any, ...]] = field(default_factory=list)  # a heap of (row, phase, rank, execution, token, number, what)
+    let_go: int = 0  # how many have left queues of limits by what came in last
     queue: deque[ChildStart | ChildEnd | ChildGone | Freed | Asks | TwinAsks | TwinEnded] = field(default_factory=deque)
     reach: int = 0  # the first row that can meet a wait opened now
     floor: int = 0  # the first row behind all that was worked on: a time that had passed when it was set leads no further back
