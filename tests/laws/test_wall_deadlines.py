@@ -109,6 +109,21 @@ def test_a_decision_in_time_counts_though_more_came_behind_the_deadline(tmp_path
         assert "ask.timed_out" not in did
 
 
+@pytest.mark.parametrize(("behind_us", "counts"), [(-1, True), (0, True), (1, False)])
+def test_a_decision_at_the_very_deadline_still_counts(tmp_path: Path, behind_us: int, *, counts: bool) -> None:
+    with recorded(EngineSettings("wall", partitions=PARTITIONS), 0, 20_000) as one:
+        one.desk = Nobody()  # type: ignore[assignment]
+        deployed(one, tmp_path, "asked")
+        event(one, "order.placed", "o1")
+        at_rest(one)
+        (asked,) = one.histories
+        one._clock.at_us += 10 * MINUTE_US + behind_us
+        one.send(DECISIONS, decision(asked))
+        one._clock.at_us += 120 * MINUTE_US
+        (did,) = at_rest(one)
+        assert ("ask.decided" in did, "ask.timed_out" in did) == (counts, not counts)
+
+
 @pytest.mark.parametrize("turn_rows", [1, 8192])
 def test_a_sequence_that_is_over_when_it_begins_is_over_for_the_next_row(tmp_path: Path, turn_rows: int) -> None:
     with recorded(EngineSettings("wall", turn_rows, partitions=PARTITIONS), 0, 20_000) as one:
