@@ -238,11 +238,12 @@ class Engine:
         dead = [*decoded.dead, *self._refused, *work.dead]
         self._refused = []
         arrivals = Arrivals(work.arrived)
-        started = actions = 0
+        started = actions = letters_out = 0
         meetings = Meetings(arrivals, self._store, self._seen.among)
         for part in parts(work, self._store, self._times(work), meetings):
             result = self._run(part, (work, arrivals), dead if part.last else ())
             started, actions = started + len(result.starts), actions + result.actions
+            letters_out += letters.count(result.emitted)
             if part.last:
                 partitions = self._settings.partitions
                 told = [*late_appends([*work.late, *result.late], partitions), *mistyped_appends(work.mistyped, partitions)]
@@ -254,7 +255,7 @@ class Engine:
                 self._commit(replace(result, emitted=[*result.emitted, *told]), part.times.now_us, Behind(reached=marks))
                 self._go_on()
         rows = sum(segment.decoded.rows for segment in decoded.segments)
-        done = Done(self._turn, rows, started, actions, len(dead))
+        done = Done(self._turn, rows, started, actions, letters_out)
         self._in_flight, self._started = False, done.started
         self._sharing.hear(rows, started)
         self._count(done)

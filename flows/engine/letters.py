@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from operators.schedules.schedule_book import DueSlot
 from schemas.decode import BadRow
 from schemas.errors import BadRecord
-from schemas.ports import Chunk, Damage, Slot
+from schemas.ports import Append, Chunk, Damage, Slot
 from schemas.records import Control, DeadLetter
-from schemas.topics import CONTROL
+from schemas.topics import CONTROL, DEAD_LETTERS
+
+
+def count(emitted: Sequence[Append]) -> int:
+    """Count the dead letters among what a turn writes: those of its inputs, and those of starts that a limit refused."""
+    return sum(len(one.records) for one in emitted if one.topic == DEAD_LETTERS)
 
 
 def bad_event(bad: BadRow, now_us: int) -> DeadLetter:

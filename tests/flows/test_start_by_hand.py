@@ -42,6 +42,7 @@ def test_nor_does_one_that_a_limit_has_turned_away() -> None:
         one.tell([said(6, at=60)])
         one.tell([said(6, at=2 * 86_400)])
         assert [action["data"] for action in one.records("actions.file")] == [{"v": 5}]
+        assert one.counts.dead_letters == len(one.records("dead_letters")) > 0, "what `up` shows is what the view holds"
 
 
 def test_a_start_without_any_id_is_set_aside_and_not_taken_for_another_one() -> None:

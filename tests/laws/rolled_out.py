@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from flows.deployment import append_controls, check_files, deploy
-from flows.engine.engine import EngineSettings
+from flows.engine.engine import Counts, EngineSettings
 from flows.roles.engine import build_engine
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog
@@ -94,6 +94,11 @@ class Rolled:
         self._engine.close()
         self._log.close()
         self._results.close()
+
+    @property
+    def counts(self) -> Counts:
+        """Give what the engine says it has done since it began."""
+        return self._engine.counts
 
     def records(self, topic: str) -> list[Any]:
         """Give what the engine has written to a topic."""
