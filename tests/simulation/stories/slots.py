@@ -54,7 +54,7 @@ def check_slots(script: Script, home: Home, recorder: Recorder, coverage: Counte
             for zone in document["trigger"]["zone"]:
                 found = sorted(ran.pop((tenant, name, zone), []), key=lambda one: one[0])
                 runs = Runs(found, skipped[tenant, name, zone])
-                _check(script, recorder, (document["trigger"], zone, name), runs, coverage)
+                _check(script, recorder, (document["trigger"], zone, f"active/{tenant}/{name}"), runs, coverage)
     assert not ran, f"schedules ran that nobody has: {list(ran)}"
 
 
@@ -79,7 +79,7 @@ def _check(
     runs: Runs,
     coverage: Counter[str],
 ) -> None:
-    (said, zone, name), found = schedule, runs.found
+    (said, zone, pointer), found = schedule, runs.found
     slots = [slot for slot, _ in found]
     assert len(set(slots)) == len(slots), f"{zone} {said['schedule']}: a slot ran twice: {slots}"
     for slot, account in found:
@@ -103,7 +103,7 @@ def _check(
     if script.scenario.exact or said["missed"] == "all":
         assert not left, f"{zone} {said['schedule']}: it did not run at {left[:3]}: {slots}"
     if not script.scenario.exact and said["jitter"] == "0s":
-        _check_turns(said, _by_turns(said, zone, name, recorder), runs, coverage)
+        _check_turns(said, _by_turns(said, zone, pointer, recorder), runs, coverage)
     offsets = {datetime.fromtimestamp(slot / SECOND_US, ZoneInfo(zone)).utcoffset() for slot in slots}
     coverage["story: slots run over a change of clocks"] += len(offsets) > 1
     if said["overlap"] in ("skip", "queue"):
@@ -117,7 +117,7 @@ def _check_turns(said: dict[str, Any], must: dict[int, int], runs: Runs, coverag
     coverage[f"story: slots by turns, missed {said['missed']}"] += len(must)
 
 
-def _by_turns(said: dict[str, Any], zone: str, name: str, recorder: Recorder) -> dict[int, int]:
+def _by_turns(said: dict[str, Any], zone: str, pointer: str, recorder: Recorder) -> dict[int, int]:
     """Give the slots that must have come up under the wall clock, and the now of the turn in which each did."""
     found: dict[int, int] = {}
     since_us: int | None = None
@@ -132,14 +132,13 @@ def _by_turns(said: dict[str, Any], zone: str, name: str, recorder: Recorder) ->
         elif said["missed"] == "none":
             due = []
         found |= dict.fromkeys(due, now_us)
-        if since_us is None and any(_puts_in_force(taken, name) for taken in piece.whole):
+        if since_us is None and any(_puts_in_force(taken, pointer) for taken in piece.whole):
             since_us = now_us
     return found
 
 
-def _puts_in_force(taken: Taken, name: str) -> bool:
-    key = str(json.loads(taken.data)["key"]) if taken.topic == CONTROL else ""
-    return key.startswith("active/") and key.endswith(f"/{name}")
+def _puts_in_force(taken: Taken, pointer: str) -> bool:
+    return taken.topic == CONTROL and bool(json.loads(taken.data)["key"] == pointer)  # each tenant has one of its own
 
 
 def cron_slots(cron: str, zone: str, after_us: int, until_us: int) -> list[int]:
