@@ -126,9 +126,7 @@ class Desk:
                 continue
             known.helped += 1
             if known.stuck:
-                found.append(
-                    self._order(execution, known, self.rng.choice(("retry", "skip", "skip", "resume", "resume")), known.stuck)
-                )
+                found.append(self._order(execution, known, self.rng.choice(("retry", "skip", *["resume"] * 4)), known.stuck))
             elif known.unknown:
                 found.append(self._order(execution, known, "resume", self.rng.choice(known.unknown)))
         return found

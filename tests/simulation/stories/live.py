@@ -39,7 +39,7 @@ class StoryReceivers(Receivers):
 
     def loses(self, command: Command) -> bool:
         """Lose more where nobody helps: then what waits for an operator waits to the end."""
-        return self.careless and not self.calm and command.type == "create_book" and self.rng.random() < 0.3
+        return self.careless and not self.calm and command.type == "create_book" and self.rng.random() < 0.5
 
     def body_of(self, command: Command) -> bytes:
         """Give what must be the same under one key."""
