@@ -18,9 +18,7 @@ from typing import Final, NamedTuple
 from schemas.ports import Chunk, Slot
 
 MUCH_ROWS: Final = 512  # a tenant that has more in a turn waits with them
-TURN_ROWS: Final = (
-    120  # that such tenants may have in a turn together: they cost about what a turn of few rows costs without them
-)
+TURN_ROWS: Final = 144  # that such tenants may have in a turn together: about as much work as a turn of few rows is
 TURN_ROWS_MOST: Final = 1_024
 BACKLOG_TURNS: Final = 96  # what waits is worked off in about so many turns; else it would grow where a turn has high fixed costs
 REMEMBERED_TURNS: Final = 4_096
