@@ -1,6 +1,7 @@
 """Who holds a limit's key, who waits for it, and what was spent of it: three small tables of the engine's file.
 
-State: a hold lives as long as its execution does, so how many live is counted, never added up. Cost: one look-up a key.
+State: a hold lives as long as its execution does, so how many live is counted, never added up; what was spent goes when it counts
+no more. Cost: one look-up a key.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ _TABLES: Final = (
     "create index limit_holds_execution on limit_holds(execution)",
     "create table limit_queue(key integer not null, rank integer not null, execution integer not null, "
     "primary key (key, rank, execution)) without rowid",
-    "create table limit_spent(key integer primary key, spent blob not null)",
+    "create table limit_spent(key integer primary key, spent blob not null, until_us integer not null)",
+    "create index limit_spent_until on limit_spent(until_us)",
 )
+FORGET: Final = 100  # rows a turn, and two more for each that it writes
 
 
 def create(connection: Connection) -> None:
@@ -27,14 +30,17 @@ def create(connection: Connection) -> None:
         connection.execute(statement)
 
 
-def write(connection: Connection, changes: LimitChanges) -> None:
-    """Write what a turn changed, inside its transaction."""
+def write(connection: Connection, changes: LimitChanges, now_us: int) -> None:
+    """Write what a turn changed, and forget what was spent long ago, inside its transaction."""
     connection.executemany("delete from limit_holds where key = ? and execution = ?", changes.holds_gone)
     connection.executemany("insert into limit_holds values (?, ?)", changes.holds_set)
     connection.executemany("delete from limit_queue where key = ? and rank = ? and execution = ?", changes.queued_gone)
     connection.executemany("insert into limit_queue values (?, ?, ?)", changes.queued_set)
-    spent = [(key, _encoder.encode(one)) for key, one in changes.spent.items()]
-    connection.executemany("insert into limit_spent values (?, ?) on conflict do update set spent = excluded.spent", spent)
+    spent = [(key, _encoder.encode(one), one.until_us) for key, one in changes.spent.items()]
+    keep = "on conflict do update set spent = excluded.spent, until_us = excluded.until_us"
+    connection.executemany(f"insert into limit_spent values (?, ?, ?) {keep}", spent)
+    old = "select key from limit_spent where until_us <= ? order by until_us limit ?"
+    connection.execute(f"delete from limit_spent where key in ({old})", (now_us, FORGET + 2 * len(spent)))
 
 
 class StoredLimits:

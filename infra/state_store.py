@@ -266,7 +266,7 @@ class SqliteStateStore:
         if turn.windows is not None:
             windows.write(connection, turn.windows)
         if turn.limits is not None:
-            limits.write(connection, turn.limits)
+            limits.write(connection, turn.limits, turn.now_us)
         if turn.held_back is not None:
             held_back.write(connection, turn.held_back)
         if turn.reached is not None:

@@ -26,9 +26,10 @@ class Queued(NamedTuple):
 
 
 class Spent(msgspec.Struct, frozen=True, array_like=True):
-    """How many started in each slot of time that may still count, oldest first: (slot number, count)."""
+    """How many started in each slot of time that may still count, oldest first: (slot number, count); until when one does."""
 
     slots: tuple[tuple[int, int], ...]
+    until_us: int = 0
 
 
 @dataclass(slots=True)

@@ -256,7 +256,7 @@ def _spend(spent: Spent | None, limit: Limit, now_us: int) -> Spent:
     slot = now_us // _width(limit)
     counts = dict(_recent(spent, limit, slot))
     counts[slot] = counts.get(slot, 0) + 1
-    return Spent(tuple(sorted(counts.items())))
+    return Spent(tuple(sorted(counts.items())), (slot + _kept(limit) + 1) * _width(limit))
 
 
 def _free_at(spent: Spent | None, limit: Limit, now_us: int) -> int:

@@ -57,3 +57,19 @@ def test_what_is_held_back_is_not_behind_the_positions(tmp_path: Path) -> None:
     store.commit(turn(3, LimitChanges(), {}))
     assert read_file(store.path) == {SLOT: 100}
     store.close()
+
+
+def test_what_was_spent_goes_when_it_counts_no_more(tmp_path: Path) -> None:
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    point = Admission(store.limits)
+    quota = [Scope(9, Limit("quota", 1, per_us=60_000_000))]
+    point.enter(1, [*RATE, *quota], 5)
+    store.commit(turn(1, point.changes()))
+    for number, now_us, left in ((2, 59_999_999, [8, 9]), (3, 60_000_000, [8]), (4, 62_999_999, [8]), (5, 63_000_000, [])):
+        point = Admission(store.limits)
+        point.enter(number, [Scope(number, Limit("rate", 1, per_us=1_000_000_000))], now_us)
+        store.commit(TurnCommit(number, now_us, {}, limits=point.changes()))
+        assert [key for key in (8, 9) if store.limits.spent(key) is not None] == left
+        assert (Admission(store.limits).ask(quota, now_us, 1) == Admitted()) == (9 not in left)
+    assert [key for key in range(2, 6) if store.limits.spent(key) is not None] == [2, 3, 4, 5]
+    store.close()
