@@ -74,9 +74,8 @@ def test_power_lost_at_any_operation_from_the_making_of_the_file_on_leaves_whole
     calm = new_disk(0)
     run(tmp_path / "calm.db", calm, 2)
     outcomes = set()
-    for operation, seed in itertools.product(
-        range(1, calm.operations + 1), range(4)
-    ):  # so many that a commit is also found whole which nobody was promised
+    seeds = range(4)  # so many that a commit is also found whole which nobody was promised
+    for operation, seed in itertools.product(range(1, calm.operations + 1), seeds):
         disk = new_disk(operation * 2 + seed)
         path = tmp_path / f"{operation}-{seed}.db"
         disk.crash_at = operation
