@@ -38,7 +38,7 @@ def tenants(records: Sequence[bytes], registry: Registry, default: str | None = 
         else:
             by_way.setdefault(reader.way_to_tenant, []).append(rows)
     for way, groups in by_way.items():
-        framed.find(np.concatenate(groups) if len(groups) > 1 else groups[0], way)
+        framed.find(np.sort(np.concatenate(groups)), way)
     raw = framed.found(decoded)
     known = {one: _named(one, default) for one in set(raw)}
     return [known[one] for one in raw]
@@ -69,7 +69,7 @@ class _Framed:
         return [(int(one), rows[ids == one]) for one in np.unique(ids)]
 
     def find(self, rows: Ints, way: Way) -> None:
-        """Find the tenants of records whose schemas begin alike."""
+        """Find the tenants of records whose schemas begin alike; `rows` are rising."""
         whole = len(rows) == len(self._starts)
         starts, ends = (self._starts, self._ends) if whole else (self._starts[rows], self._ends[rows])
         self._begins[rows], self._stops[rows] = places(self._content, starts, ends, way)
