@@ -18,9 +18,10 @@ from typing import Final, NamedTuple
 from schemas.ports import Chunk, Slot
 
 MUCH_ROWS: Final = 512  # a tenant that has more in a turn waits with them
-TURN_ROWS: Final = 144  # that such tenants may have in a turn together: about as much work as a turn of few rows is
+TURN_ROWS: Final = 48  # that such tenants may have in a turn together: less work than a turn of few rows is
+SPARE: Final = 2  # times as many where a turn reads nothing else: nobody is there to wait for them but who comes meanwhile
 TURN_ROWS_MOST: Final = 1_024
-BACKLOG_TURNS: Final = 96  # what waits is worked off in about so many turns; else it would grow where a turn has high fixed costs
+BACKLOG_TURNS: Final = 512  # what waits is worked off in about so many turns at the most; else it would grow without end
 REMEMBERED_TURNS: Final = 4_096
 HELD_MOST: Final = 400_000  # records; then the inputs are not read on, which is back-pressure for all
 
@@ -63,6 +64,11 @@ class FairShare:
     def places(self) -> dict[Place, int]:
         """Give from which position on each tenant waits, by slot."""
         return {place: bases[0] for place, bases in self._bases.items()}
+
+    @property
+    def spare_rows(self) -> int:
+        """Tell how many rows may go on in a turn that reads nothing else."""
+        return SPARE * self.turn_rows
 
     def take(self, most: int | None = None) -> list[Chunk]:
         """Take out what waits for as much as this turn may do, in turns of one quantum a tenant by its weight."""

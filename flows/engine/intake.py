@@ -43,7 +43,7 @@ class Intake:
         if not full and self._share.waiting and self._kept and self._kept[0].topic == CONTROL:
             self.held = 0
             return self._take(most, alone=True)
-        held = self._share.take()
+        held = self._share.take(None if self._kept else self._share.spare_rows)
         self.held = len(held)
         return held if full else [*held, *self._take(most)]
 
