@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from schemas.ports import Chunk, LogReader
-from schemas.topics import is_events
+from schemas.topics import CONTROL, is_events
 
 
 class Progress:
@@ -30,10 +30,11 @@ class Progress:
 
 
 def bounds(chunks: Sequence[Chunk], past_us: int) -> list[tuple[int, int]]:
-    """Give (row, time) from which rows on deadlines up to which time may pass, both rising."""
+    """Give (row, time) from which rows on deadlines up to which time may pass, both rising; what is deployed heads its turn."""
     row, found = 0, []
     for chunk, before_us in zip(chunks, pasts(chunks, past_us), strict=True):
-        found.append((row, before_us))
+        if chunk.topic != CONTROL:
+            found.append((row, before_us))
         row += len(chunk.records) if is_events(chunk.topic) else 0
     return _rising(found)
 
@@ -51,12 +52,9 @@ def pasts(chunks: Sequence[Chunk], past_us: int) -> list[int]:
 
 
 def _rising(found: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Keep of each row the last bound, and only what goes on."""
+    """Keep only what goes on; records for executions before one event row may each have a bound."""
     kept: list[tuple[int, int]] = []
     for row, past in found:
-        if kept and past <= kept[-1][1]:
-            continue
-        if kept and kept[-1][0] == row:
-            kept.pop()
-        kept.append((row, past))
+        if not kept or past > kept[-1][1]:
+            kept.append((row, past))
     return kept

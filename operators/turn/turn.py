@@ -81,10 +81,15 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
 
 
 def _plan(pending: Pending) -> None:
-    """Note what is known to come: records for executions, and events that meet waits opened in earlier turns."""
-    agenda = pending.agenda
-    for number, one in enumerate(pending.batch.inputs):
-        agenda.append((one.row, BEFORE, 0, 0, 0, number, one))
+    """Note what is known to come: records for executions, events that meet waits opened in earlier turns, and where time passes.
+
+    Under the wall clock time passes before every row, whether or not somebody heeds it: delays that are due end before the first.
+    """
+    agenda, batch = pending.agenda, pending.batch
+    for number, one in enumerate(batch.inputs):
+        agenda.append((one.row, BEFORE, one.past_us, 1, 0, number, one))
+    mine = ((row, past_us) for row, past_us in batch.times.bounds if batch.start <= row < batch.end)
+    agenda.extend((row, BEFORE, past_us, 0, 0, 0, None) for row, past_us in mine)
     heapify(agenda)
     pending.number = len(agenda)
     for wait in pending.reads.waits:
@@ -106,23 +111,24 @@ def _go_on(pending: Pending, row: int, until: Until, behind_us: int = 0) -> None
         if pending.agenda and (pending.agenda[0][0] <= row or _is_told(pending.agenda[0], row, behind_us)):
             entry = pending.agenda[0]
             at, phase, what = entry[0], entry[1], entry[6]
-            if (pending.due or pending.passing) and _fire_first(pending, _before(pending, at, phase, what)):
+            if (pending.due or pending.passing) and _fire_first(pending, _before(pending, entry)):
                 continue
             heappop(pending.agenda)
             pending.reach = pending.floor = at if phase == BEFORE else at + 1
-            if phase == BEFORE:
-                give(pending, what)
-            else:
+            if phase == AT:
                 meet_wait(pending, at, what)
+            elif what is not None:
+                give(pending, what)
         elif not _fire_first(pending, until):
             return
 
 
-def _before(pending: Pending, row: int, phase: int, what: Any) -> Until:
+def _before(pending: Pending, entry: tuple[Any, ...]) -> Until:
     """Tell what is over before something noted; of the records that come before one row each has its own time."""
-    if phase == BEFORE:
-        return pending.batch.times.before(row, what.now_us).no_later(what.past_us)
-    return pending.batch.times.before(row, what[1].nows[what[2]])
+    row, phase, past_us, what, times = entry[0], entry[1], entry[2], entry[6], pending.batch.times
+    if phase == AT:
+        return times.before(row, what[1].nows[what[2]])
+    return times.before(row, times.now_us if what is None else what.now_us).no_later(past_us)
 
 
 def _is_near(agenda: Sequence[tuple[Any, ...]], candidate: Candidate) -> bool:
@@ -132,7 +138,7 @@ def _is_near(agenda: Sequence[tuple[Any, ...]], candidate: Candidate) -> bool:
 
 def _is_told(entry: tuple[Any, ...], row: int, before_us: int) -> bool:
     """Tell whether an entry is a record for an execution from between a row and a time, before the next row."""
-    return bool(entry[0] == row + 1 and entry[1] == BEFORE and entry[6].now_us < before_us)
+    return bool(entry[0] == row + 1 and entry[1] == BEFORE and entry[6] is not None and entry[6].now_us < before_us)
 
 
 def _fire_first(pending: Pending, until: Until) -> bool:
