@@ -31,7 +31,8 @@ def list_approvals(  # noqa: PLR0913  what was typed
     """List approvals, those first that must be decided first. Raises StorageFailed where links are wanted and no key is there."""
     settings = load_settings(home=home, tenant=tenant)
     held = where(None if everything else "status = 'open'", flow and f"flow = {quoted(flow)}")
-    sql = f"select {', '.join(COLUMNS)} from approvals {held} order by status <> 'open', \"until\", execution, step, occurrence limit {limit}"
+    order = "order by status <> 'open', \"until\", execution, step, occurrence"
+    sql = f"select {', '.join(COLUMNS)} from approvals {held} {order} limit {limit}"
     rows = ask(terminal, settings.home, Question(sql, settings.tenant)).records()
     if links:
         rows = [{**row, "links": list(_links(settings.home, row))} for row in rows]
