@@ -59,12 +59,14 @@ class Recorder:
 
     pieces: list[Piece] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # of executions: what is due at one time goes by them
+    lives: int = 0  # engines that were started
     _done: set[Place] = field(default_factory=set)
     _turn: int = 0
     _doubt: tuple[int, Piece] | None = None
 
     def attach(self, engine: Engine) -> None:
         """Follow an engine from its start on."""
+        self.lives += 1
         self._settle(engine._turn)
         run, commit = engine._run, engine._commit
         now: list[Piece] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -381,11 +381,18 @@ def _check_reminder(account: Account, one: Any, *, exact: bool) -> None:
     assert not exact or one.at in wanted, f"{account.name()}: {one} is not at its time {wanted}"
 
 
+def _check_blame(letters: Iterable[Mapping[str, Any]], lives: int) -> None:
+    """Hold that no record was set aside as poison but behind three deaths, the next ones behind another each."""
+    blamed = sum(letter["kind"] == "poison" for letter in letters)
+    assert not blamed or blamed + 3 <= lives, f"{blamed} records were set aside as poison in {lives} lives of the engine"
+
+
 def check_story(home: Path, script: Script, helped: bool, life: tuple[Receivers, Recorder], coverage: Counter[str]) -> None:
     """Check a home at rest; raises AssertionError."""
     receivers, recorder = life
     read = read_story(home, script.flows)
     StoryVerdict(script, read, receivers, helped, coverage).check()
+    _check_blame(read.read.letters, recorder.lives)
     check_windows(script, read, recorder, coverage)
     check_slots(script, read, recorder, coverage)
     check_watches(script, read, recorder, coverage)
