@@ -148,3 +148,20 @@ def test_delays_and_deadlines_that_are_long_over_go_by_their_times(tmp_path: Pat
         for did in at_rest(one):
             ends = [word for word in did if word.endswith(("timed_out", "met")) or word == "delay_1.completed"]
             assert ends == ["met.timed_out", "delay_1.completed", "again.met"]
+
+
+@pytest.mark.parametrize("order", ["o1", "o9"], ids=["heeded", "heeded by nobody"])
+def test_time_passes_before_an_event_whether_or_not_somebody_heeds_it(tmp_path: Path, order: str) -> None:
+    with recorded(EngineSettings("wall", 8192, partitions=PARTITIONS), 0, 20_000) as one:
+        deployed(one, tmp_path, "raced")
+        event(one, "order.placed", "o1")
+        at_rest(one)
+        one._clock.at_us += MINUTE_US
+        event(one, "order.paid", order)
+        one._clock.at_us += 120 * MINUTE_US
+        (did,) = at_rest(one)
+        ends = [what for what in did if what.startswith(("met.", "again.", "delay_1.")) and not what.endswith(".entered")]
+        assert ends[0] == "delay_1.completed", (
+            "a delay that is due ends before the first row of a turn, deadlines behind what came in time"
+        )
+        assert len(ends) == 3, ends
