@@ -59,11 +59,12 @@ from schemas.ports import (
 
 LAYOUT: Final = Layout("engine", FORMATS["engine"])
 
+_PAST: Final = "past_us integer not null default 0"
 _TABLES: Final = (
     "create table engine(one integer primary key check (one = 1), generation integer not null, epoch integer not null, "
     "turn integer not null, now_us integer not null, next_row integer not null, open_actions integer not null, "
-    "live integer not null)",
-    "insert into engine values (1, 0, 0, 0, 0, 1, 0, 0)",
+    f"live integer not null, {_PAST})",
+    "insert into engine values (1, 0, 0, 0, 0, 1, 0, 0, 0)",
 )
 
 
@@ -130,11 +131,11 @@ class SqliteStateStore:
     def meta(self) -> StoreMeta:
         """Tell where the last commit left off."""
         with self._using():
-            query = "select turn, now_us, next_row, open_actions, live from engine"
-            turn, now_us, next_row, open_actions, live = value(self._connection, query)
+            query = "select turn, now_us, next_row, open_actions, live, past_us from engine"
+            turn, now_us, next_row, open_actions, live, past_us = value(self._connection, query)
             read = positions.read(self._connection)
             sources = positions.read_sources(self._connection)
-        return StoreMeta(turn, now_us, next_row, open_actions, read, self._incarnation, self._epoch, sources, live)
+        return StoreMeta(turn, now_us, next_row, open_actions, read, self._incarnation, self._epoch, sources, live, past_us)
 
     def existing(self, ids: Sequence[bytes]) -> set[bytes]:
         """Give those of the execution ids that the store knows, ended ones too."""
@@ -283,8 +284,8 @@ class SqliteStateStore:
         last_row = max(map(itemgetter(0), turn.starts), default=-1)
         self._connection.execute(
             "update engine set turn = ?1, now_us = ?2, next_row = max(next_row, ?3 + 1), open_actions = open_actions + ?4, "
-            "live = live + ?7 where generation = ?5 and epoch = ?6 and turn < ?1 and now_us <= ?2",
-            (turn.turn, turn.now_us, last_row, turn.open_actions, self._generation, self._epoch, turn.lives),
+            "live = live + ?7, past_us = max(past_us, ?8) where generation = ?5 and epoch = ?6 and turn < ?1 and now_us <= ?2",
+            (turn.turn, turn.now_us, last_row, turn.open_actions, self._generation, self._epoch, turn.lives, turn.past_us or 0),
         )
         if self._connection.changes() != 1:
             raise self._fenced(turn)
@@ -336,7 +337,16 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
     with storage_errors(connection.filename):
         meta = file_meta.read(connection, LAYOUT)
     positions.upgrade(connection)
+    _upgrade(connection)
     return meta["incarnation"]
+
+
+def _upgrade(connection: Connection) -> None:
+    """Give a file of an older version the time up to which its inputs had been read; the next turn fills it in."""
+    names = [column[1] for column in connection.execute("pragma table_info(engine)")]
+    if "past_us" not in names:
+        with transaction(connection):
+            connection.execute(f"alter table engine add column {_PAST}")
 
 
 def _raise_epoch(connection: Connection, generation: int) -> int:

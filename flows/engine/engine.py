@@ -76,6 +76,7 @@ class Behind(NamedTuple):
     changes: TriggerChanges = UNCHANGED
     held_back: Mapping[HeldBack, int] | None = None
     reached: Mapping[Slot, int] | None = None
+    past_us: int | None = None  # up to when they have been read (wall clock)
 
 
 class Counts(NamedTuple):
@@ -98,7 +99,6 @@ class Engine:
     def __init__(self, ports: Ports, settings: EngineSettings, careful: Careful) -> None:
         self._store = ports.store
         self._sharing = Sharing(settings.weights, settings.default_tenant)
-        self._intake = Intake(ports.readers, self._sharing.share)
         self._wall = ports.clock
         self._settings = settings
         self._careful = careful
@@ -115,6 +115,7 @@ class Engine:
         self._taken_us: int | None = None  # when the oldest record of the turn in flight was appended
         self.lag_us = 0  # from its append to the last commit; 0 where the last turn read nothing
         meta = ports.store.meta()
+        self._intake = Intake(ports.readers, self._sharing.share, meta.past_us)
         self._turn, self._now_us, self._next_row = meta.turn, meta.now_us, meta.next_row
         self._open_actions, self.live = meta.open_actions, meta.live  # executions that live now, watches among them
         self._positions = dict(meta.positions)
@@ -203,7 +204,8 @@ class Engine:
         self._taken_us = min((chunk.appended_us for chunk in chunks), default=None)
         lost = [letters.damaged(one, start_us) for one in damaged]
         now_us = start_us if chunks or now_us is None else max(start_us, now_us)
-        return Taken(chunks, positions, [*poison, *more, *lost], now_us, past_us, len(held))
+        from_us = self._intake.passed_us if self._settings.clock == "wall" else 0
+        return Taken(chunks, positions, [*poison, *more, *lost], now_us, past_us, from_us, len(held))
 
     def _take_chunks(self) -> Sequence[Chunk]:
         if self._careful.rows:
@@ -248,7 +250,7 @@ class Engine:
                 partitions = self._settings.partitions
                 told = [*late_appends([*work.late, *result.late], partitions), *mistyped_appends(work.mistyped, partitions)]
                 result = replace(result, emitted=[*result.emitted, *told])
-                self._commit(result, part.times.now_us, self._behind(decoded))
+                self._commit(result, part.times.now_us, self._behind(decoded, part.times))
             else:
                 told = late_appends(result.late, self._settings.partitions)
                 marks = self._reached.behind(decoded.taken, part, stretches=not self._sharing.share.waiting)
@@ -320,11 +322,12 @@ class Engine:
     def _clock_at(self, now_us: int) -> int:
         return max(self._now_us, now_us)
 
-    def _behind(self, decoded: DecodedWork) -> Behind:
+    def _behind(self, decoded: DecodedWork, times: Times) -> Behind:
         """Give what the last part of a turn says of its inputs."""
         positions = decoded.taken.positions
         reached = self._reached.passed({**self._positions, **positions})
-        return Behind(positions, decoded.outcomes, self._triggers.take_changes(), self._sharing.places(), reached)
+        past_us = times.past_us if times.kind == "wall" else None
+        return Behind(positions, decoded.outcomes, self._triggers.take_changes(), self._sharing.places(), reached, past_us)
 
     def _commit(self, result: TurnResult, now_us: int, inputs: Behind) -> None:
         now_us = self._clock_at(now_us)
@@ -343,6 +346,7 @@ class Engine:
             limits=result.limits,
             held_back=inputs.held_back,
             reached=inputs.reached,
+            past_us=inputs.past_us,
             met=None if result.met == self._met else result.met,
             timers_set=result.timers_set,
             timers_gone=result.timers_gone,
@@ -372,6 +376,7 @@ class Engine:
         self._open_actions += opened
         self.live += commit.lives
         self._positions.update(inputs.positions)
+        self._intake.passed(inputs.past_us)
         self._met = result.met
         self._seen.add(result.keys, now_us)
         if inputs.held_back is not None:

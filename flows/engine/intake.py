@@ -18,10 +18,11 @@ from schemas.topics import CONTROL
 class Intake:
     """The inputs of one engine."""
 
-    def __init__(self, readers: Sequence[LogReader], share: FairShare) -> None:
+    def __init__(self, readers: Sequence[LogReader], share: FairShare, passed_us: int = 0) -> None:
         self._readers = readers
         self._share = share
         self.held = 0  # chunks at the head of the last take that had waited for their share: they were read before
+        self.passed_us = passed_us  # up to when all had been read behind the last turn (wall clock)
         self._progress = Progress(readers)
         self._kept: list[Chunk] = []
 
@@ -56,6 +57,10 @@ class Intake:
         waiting_us = self._share.oldest_us()
         known = [self._progress.past_us(now_us), *(chunk.appended_us - 1 for chunk in self._kept)]
         return min(known if waiting_us is None else [*known, waiting_us - 1])
+
+    def passed(self, past_us: int | None) -> None:
+        """Hear up to when everything had been read, as far as a turn is committed; that does not go back."""
+        self.passed_us = max(self.passed_us, past_us or 0)
 
     def take_damaged(self) -> list[Damage]:
         """Give what could not be read since the last call."""

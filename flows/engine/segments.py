@@ -58,9 +58,10 @@ def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings, shar
         clocks.append(clock)
         now_us = int(clock[-1]) if len(clock) else now_us
     clock = np.concatenate(clocks) if clocks else np.empty(0, np.int64)
-    taken = replace(taken, chunks=going, past_us=taken.past_us if sharing is None else sharing.past_us(taken.past_us))
+    past_us = max(taken.from_us, taken.past_us if sharing is None else sharing.past_us(taken.past_us))
+    taken = replace(taken, chunks=going, past_us=past_us)
     wall = settings.clock == "wall"
-    before = pasts(going, taken.past_us) if wall else [END_OF_TIME] * len(going)
+    before = pasts(going, past_us, taken.from_us) if wall else [END_OF_TIME] * len(going)
     read = read_inputs(going, lambda row: int(clock[row - 1]) if row else taken.now_us, before)
     outcomes = read.outcomes + outcomes_aside(taken.poison)
     return DecodedWork(taken, segments, clock, [*dead, *read.dead], outcomes, now_us, read.inputs)

@@ -59,7 +59,7 @@ def wall_times(work: JoinedWork, store: StateStore, now_us: int) -> Times:
     watches = any(one.watch != STARTS for one in work.candidates)
     if not watches and (deadline_us is None or deadline_us > now_us):
         return Times(now_us, min(taken.past_us, now_us))
-    return Times(now_us, min(taken.past_us, now_us), bounds=bounds(taken.chunks, taken.past_us))
+    return Times(now_us, min(taken.past_us, now_us), bounds=bounds(taken.chunks, taken.past_us, taken.from_us))
 
 
 def event_times(work: JoinedWork, now_us: int) -> Times:

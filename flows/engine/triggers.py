@@ -209,7 +209,7 @@ def _untils(work: DecodedWork, *, events: bool) -> Ints:
     """Give the time up to which deadlines have passed before each row (operators/turn/times.py)."""
     if events:
         return work.clock - 1
-    listed = bounds(work.taken.chunks, work.taken.past_us)
+    listed = bounds(work.taken.chunks, work.taken.past_us, work.taken.from_us)
     if not listed:
         return np.full(len(work.clock), -1, np.int64)
     rows, times = (np.array(column, np.int64) for column in zip(*listed, strict=True))

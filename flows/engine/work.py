@@ -25,6 +25,7 @@ class Taken:
     poison: Sequence[DeadLetter]
     now_us: int  # the clock before the first row (event clock), or of the turn (wall clock)
     past_us: int = 0  # up to when every input has been read, behind the last row
+    from_us: int = 0  # and before the first one: what passed in an earlier turn stays so
     held: int = 0  # chunks at the head that had waited for their tenant's share
 
 

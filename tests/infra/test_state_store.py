@@ -107,6 +107,22 @@ def test_live_executions_are_found_by_public_id_and_watches_leave_no_trace(store
     assert store.existing([new(4).id, new(3).id]) == {new(3).id}
 
 
+def test_what_inputs_were_read_up_to_does_not_go_back_and_an_older_file_learns_it(tmp_path: Path) -> None:
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    for number, past_us in ((1, NOW_US), (2, None), (3, NOW_US - 1)):
+        store.commit(replace(turn(number), past_us=past_us))
+        assert store.meta().past_us == NOW_US
+    store.close()
+    connection = open_writer(tmp_path / "engine-0.db")
+    connection.execute("alter table engine drop column past_us")
+    connection.close()
+    store = SqliteStateStore(tmp_path / "engine-0.db")
+    assert store.meta().past_us == 0
+    store.commit(replace(turn(4), past_us=NOW_US))
+    assert store.meta().past_us == NOW_US
+    store.close()
+
+
 def test_a_file_of_a_format_before_the_first_release_says_what_to_do(tmp_path: Path) -> None:
     SqliteStateStore(tmp_path / "engine-0.db").close()
     connection = open_writer(tmp_path / "engine-0.db")

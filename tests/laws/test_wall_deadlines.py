@@ -17,6 +17,7 @@ from tests.laws.recorded import PARTITIONS, TENANT, Recorded, recorded
 from tests.simulation.business import stamp
 
 MINUTE_US: Final = 60_000_000
+DAY_US: Final = 24 * 60 * MINUTE_US
 FLOWS: Final = """
 event: order.placed
 topic: shop.events
@@ -50,20 +51,24 @@ steps:
 def deployed(one: Recorded, path: Path, *flows: str) -> Recorded:
     documents = FLOWS.strip().split("---\n")
     kept = [text for text in documents if not text.startswith("flow:") or text.split()[1] in flows]
-    (path / "flows.yaml").write_text("---\n".join(kept))
-    found = load_definitions([path / "flows.yaml"])
-    assert found.ok, found.problems
-    numbers = iter(range(1, 10))
-    one.send(CONTROL, *(encode(record) for record in control_records(found, lambda _: next(numbers), avro_schema)))
+    send_flows(one, path, "---\n".join(kept))
     while one.step():
         pass
     return one
 
 
-def event(one: Recorded, kind: str, order: str, ago_us: int = 0) -> None:
+def send_flows(one: Recorded, path: Path, text: str) -> None:
+    (path / "flows.yaml").write_text(text)
+    found = load_definitions([path / "flows.yaml"])
+    assert found.ok, found.problems
+    numbers = iter(range(1, 10))
+    one.send(CONTROL, *(encode(record) for record in control_records(found, lambda _: next(numbers), avro_schema)))
+
+
+def event(one: Recorded, kind: str, order: str, ago_us: int = 0, **more: int) -> None:
     said = {"specversion": "1.0", "source": "/shop", "type": kind, "tenant": TENANT, "id": f"{kind} {order}"}
     said["time"] = stamp(one._clock.at_us - ago_us)
-    one.send("shop.events", json.dumps(said | {"data": {"order": {"id": order}}}).encode())
+    one.send("shop.events", json.dumps(said | {"data": {"order": {"id": order, **more}}}).encode())
 
 
 def at_rest(one: Recorded) -> list[list[str]]:
@@ -165,3 +170,53 @@ def test_time_passes_before_an_event_whether_or_not_somebody_heeds_it(tmp_path: 
             "a delay that is due ends before the first row of a turn, deadlines behind what came in time"
         )
         assert len(ends) == 3, ends
+
+
+SILENT: Final = """
+event: order.placed
+topic: shop.events
+fields: {order: {id: string, pieces: int}}
+---
+event: order.asked
+topic: shop.events
+fields: {order: {id: string}}
+---
+event: order.told
+topic: told.events
+fields: {order: {id: string}}
+---
+flow: counted
+trigger:
+  event: order.placed
+  conditions: [order.pieces >= 1]
+  window: {key: order.id, sliding: 20m, fire: every, measures: {orders: count()}, when: window.orders >= 1, lateness: 0s}
+steps: [{action: note, with: {orders: "{{ window.orders }}"}}]
+---
+flow: tells
+trigger: {event: order.asked}
+steps: [{emit: order.told, with: {order: {id: "{{ order.id }}"}}}]
+"""
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 3], ids=["no death", "a death", "deaths until it reads one input at a time"])
+def test_what_has_passed_stays_so_while_the_engine_has_own_events_to_read(tmp_path: Path, deaths: int) -> None:
+    with recorded(EngineSettings("wall", partitions=PARTITIONS), 0, 20_000) as one:
+        send_flows(one, tmp_path, SILENT)
+        at_rest(one)
+        first_us = one._clock.at_us
+        event(one, "order.placed", "o1", pieces=-1)  # moves the time of its tenant; nothing is held for it
+        at_rest(one)
+        one._clock.at_us += 3 * DAY_US
+        event(one, "order.asked", "o2")
+        one._clock.at_us += MINUTE_US
+        send_flows(one, tmp_path, SILENT)  # what comes behind a deployment waits for the next turn
+        event(one, "order.placed", "o3", one._clock.at_us - first_us - 10 * MINUTE_US, pieces=1)
+        one._clock.at_us += 60 * MINUTE_US
+        assert one.step()
+        one.answer()
+        assert one.events, "the first turn has emitted an event, which nobody has read yet"
+        for _ in range(deaths):
+            one.restart(mid_turn=True)
+        at_rest(one)
+        assert one.late == [("o3", "order.placed o3")]
+        assert not any("note" in action["type"] for action in one.actions)

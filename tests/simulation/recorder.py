@@ -60,6 +60,7 @@ class Recorder:
     pieces: list[Piece] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)  # of executions: what is due at one time goes by them
     lives: int = 0  # engines that were started
+    _past_us: int = 0  # up to when all inputs had been read behind the last turn: that does not go back
     _done: set[Place] = field(default_factory=set)
     _turn: int = 0
     _doubt: tuple[int, Piece] | None = None
@@ -72,7 +73,7 @@ class Recorder:
         now: list[Piece] = []
 
         def noted_run(part: Part, around: tuple[JoinedWork, Any], dead: Any) -> Any:
-            now[:] = [_piece(part, around[0], _up_to(part))]
+            now[:] = [_piece(part, around[0], self._past_us)]
             return run(part, around, dead)
 
         def noted_commit(*what: Any) -> None:
@@ -101,6 +102,7 @@ class Recorder:
         """Keep a durable transaction; what an earlier one had done before a death in its turn is read again and passed over."""
         piece.taken = [one for one in piece.taken if one.topic == CONTROL or one.place not in self._done]
         self._done.update(one.place for one in piece.taken)
+        self._past_us = max(self._past_us, piece.past_us if piece.last else 0)
         self.pieces.append(piece)
 
 
@@ -113,10 +115,10 @@ def _up_to(part: Part) -> UpTo | None:
     return UpTo(last.due_us, deadline is not None, last.execution, last.token)
 
 
-def _piece(part: Part, work: JoinedWork, up_to: UpTo | None) -> Piece:
+def _piece(part: Part, work: JoinedWork, from_us: int) -> Piece:
     taken = work.decoded.taken
     given = {one.position for one in part.inputs}
-    pasts = list(_pasts(taken.chunks, taken.past_us))
+    pasts = _pasts(taken.chunks, taken.past_us, from_us)
     return Piece(
         list(_of_part(taken.chunks, part, given, pasts)),
         [
@@ -130,13 +132,13 @@ def _piece(part: Part, work: JoinedWork, up_to: UpTo | None) -> Piece:
         part.times.now_us,
         part.times.past_us,
         part.last,
-        up_to,
+        _up_to(part),
     )
 
 
-def _pasts(chunks: Sequence[Chunk], past_us: int) -> list[int]:
+def _pasts(chunks: Sequence[Chunk], past_us: int, from_us: int) -> list[int]:
     """Give for each chunk the time of append up to which, before it, nothing is unread."""
-    return [min([past_us, *(later.appended_us - 1 for later in chunks[at:])]) for at in range(len(chunks))]
+    return [max(from_us, min([past_us, *(later.appended_us - 1 for later in chunks[at:])])) for at in range(len(chunks))]
 
 
 def _of_part(chunks: Sequence[Chunk], part: Part, given: set[tuple[str, str, int, int]], pasts: Sequence[int]) -> Iterator[Taken]:
