@@ -7,11 +7,11 @@ Reads: the inputs. Emits: chunks in total order. State: chunks polled and not ye
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from flows.engine.fair import FairShare
 from flows.engine.progress import Progress
-from schemas.ports import Chunk, Damage, LogReader
+from schemas.ports import Chunk, Damage, LogReader, Slot
 from schemas.topics import CONTROL
 
 
@@ -106,3 +106,11 @@ class Intake:
             taken.append(chunk)
         self._progress.taken(taken)
         return taken
+
+
+def positions_behind(chunks: Iterable[Chunk], damaged: Iterable[Damage]) -> dict[Slot, int]:
+    """Give, by slot, the position behind what was taken, and behind what could not be read."""
+    positions = {one.slot: one.base + one.count for one in damaged}
+    for chunk in chunks:
+        positions[chunk.slot] = max(chunk.end, positions.get(chunk.slot, 0))
+    return positions

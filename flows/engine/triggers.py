@@ -22,7 +22,6 @@ from flows.engine.sightings import NEVER, Disproof, Sightings, Verdict
 from flows.engine.work import DecodedWork
 from operators.schedules.schedule_book import ScheduleBook, ScheduleKey
 from operators.turn.deployed import Deployed
-from operators.turn.live import shard_of_tenant
 from operators.turn.times import END_OF_TIME
 from operators.windows.fired import TakenBack
 from operators.windows.verdicts import Verdicts
@@ -30,9 +29,9 @@ from operators.windows.windows import Events, Found, Windows
 from schemas.decode import EventFrame
 from schemas.effects import MetEvent
 from schemas.ids import event_key
-from schemas.ports import Append, SchedulePlace, StateStore, WindowChanges
-from schemas.records import Late, encode
-from schemas.topics import LATE, is_events
+from schemas.ports import SchedulePlace, StateStore, WindowChanges
+from schemas.records import Late
+from schemas.topics import is_events
 
 Ints = npt.NDArray[np.int64]
 OWN: Final = "engine-"  # files of engines: what flows emit
@@ -184,14 +183,6 @@ class _Sweep:
         listed = zip(late["tenant"], late["flow"], frame["id"], frame["time"], clock, late["key"], strict=True)
         for tenant, flow, event, time, at, key in listed:
             yield Late(tenant=tenant, flow=flow, event=event, time=time, appended_at=at, key=key)
-
-
-def late_appends(late: Sequence[Late], partitions: int) -> list[Append]:
-    """Give the records of late events, by partition."""
-    records: dict[int, list[bytes]] = {}
-    for one in late:
-        records.setdefault(shard_of_tenant(one.tenant) % partitions, []).append(encode(one))
-    return [Append(LATE, partition, listed) for partition, listed in sorted(records.items())]
 
 
 def _outside(work: DecodedWork) -> Ints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,3 +92,23 @@ class Done:
     started: int
     actions: int
     dead: int
+
+
+class Counts(NamedTuple):
+    """What an engine process has done so far."""
+
+    turns: int = 0
+    events: int = 0
+    executions: int = 0
+    actions: int = 0
+    dead_letters: int = 0
+
+    def behind(self, done: Done) -> Counts:
+        """Give the counts behind one more turn."""
+        return Counts(
+            self.turns + 1,
+            self.events + done.rows,
+            self.executions + done.started,
+            self.actions + done.actions,
+            self.dead_letters + done.dead,
+        )

@@ -101,6 +101,11 @@ class EngineWorld:
         return bool(self._deployed.followers(tenant, flow))
 
     @property
+    def look_back_us(self) -> int:
+        """Give for how long events are remembered for waits that look back."""
+        return self._deployed.shapes.longest_us
+
+    @property
     def limits(self) -> LimitReads:
         """Give what holds, waits for and has spent the limits."""
         return self._store.limits

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from flows.engine.careful import Careful
-from flows.engine.engine import Engine, EngineSettings, Ports, Stopped
+from flows.engine.engine import Engine, Stopped
+from flows.engine.settings import EngineSettings, Ports
 from flows.engine.work import Done
 from flows.roles.partitions import await_partitions
 from flows.roles.process import RoleOptions, RoleProcess, begin

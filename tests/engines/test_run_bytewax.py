@@ -10,7 +10,8 @@ import pytest
 from bytewax.visualize import to_json, to_mermaid
 
 from flows.demo.flows import demo_files
-from flows.engine.engine import Engine, EngineSettings
+from flows.engine.engine import Engine
+from flows.engine.settings import EngineSettings
 from flows.engine.work import Done
 from flows.language.definitions import control_records, load_definitions
 from flows.roles.engine import build_engine

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.deployment import in_force
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine
 from flows.roles.server import build_server

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import build_engine
 from flows.roles.http_door import build_door
 from flows.roles.server import build_server

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from flows.engine.engine import Engine, EngineSettings
+from flows.engine.engine import Engine
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import build_engine, open_store
 from infra.executions import Filter, list_executions
 from infra.sqlite import open_reader, value

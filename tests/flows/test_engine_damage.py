@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import build_engine
 from infra import log_tables
 from infra.embedded_log import IngressLog

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import build_engine
 from flows.roles.projector import build_projector
 from infra.clock import SystemClock

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.app import app
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine
 from flows.roles.process import RoleStatus

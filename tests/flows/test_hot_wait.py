@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from flows.engine import masses
-from flows.engine.engine import Engine, EngineSettings, Stopped
+from flows.engine.engine import Engine, Stopped
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import build_engine
 from infra.file_reader import FileReader
 from schemas.records import Action, decode

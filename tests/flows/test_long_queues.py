@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import build_engine
 from infra.file_reader import FileReader
 from operators.turn import limited

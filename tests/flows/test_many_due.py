@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from flows.engine import slices
-from flows.engine.engine import EngineSettings, Stopped
+from flows.engine.engine import Stopped
+from flows.engine.settings import EngineSettings
 from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine
 from infra.file_reader import FileReader

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pytest
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine, open_store
 from flows.roles.projector import build_projector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine, open_store
 from flows.roles.projector import build_projector

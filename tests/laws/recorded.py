@@ -19,8 +19,9 @@ from typing import Any, Final
 
 from flows.engine import engine as engines
 from flows.engine import masses, slices
-from flows.engine.engine import Engine, EngineSettings, Stopped
+from flows.engine.engine import Engine, Stopped
 from flows.engine.part import Part
+from flows.engine.settings import EngineSettings
 from flows.engine.work import JoinedWork, Taken
 from flows.local.run_local import LocalRun
 from flows.roles.engine import build_engine

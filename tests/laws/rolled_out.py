@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from flows.deployment import append_controls, check_files, deploy
-from flows.engine.engine import Counts, EngineSettings
+from flows.engine.settings import EngineSettings
+from flows.engine.work import Counts
 from flows.roles.engine import build_engine
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog

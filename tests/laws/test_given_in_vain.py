@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from schemas.records import Decision, OperatorCommand, encode
 from schemas.topics import COMMANDS, DECISIONS
 from tests.laws.recorded import PARTITIONS, recorded

@@ -20,7 +20,7 @@ from hypothesis import event as seen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.language.definitions import Definitions, control_records, load_definitions
 from schemas.avro.schema import avro_schema
 from schemas.expression.literals import print_timestamp

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.language.definitions import control_records, load_definitions
 from schemas.avro.schema import avro_schema
 from schemas.records import Control, encode

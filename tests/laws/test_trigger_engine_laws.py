@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.deployment import check_files, deploy
-from flows.engine.engine import EngineSettings
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import build_engine
 from infra.clock import SystemClock
 from infra.embedded_log import IngressLog

@@ -17,7 +17,8 @@ from typing import Any, Final, Literal
 import apsw
 
 from flows.engine import slices
-from flows.engine.engine import Engine, EngineSettings
+from flows.engine.engine import Engine
+from flows.engine.settings import EngineSettings
 from flows.roles.engine import NOT_A_ROWS_FAULT, build_engine
 from infra import faults, sqlite
 from infra.dispatch_store import DispatchFile

@@ -68,7 +68,7 @@ class Recorder:
     def attach(self, engine: Engine) -> None:
         """Follow an engine from its start on."""
         self.lives += 1
-        self._settle(engine._turn)
+        self._settle(engine.turn)
         run, commit = engine._run, engine._commit
         now: list[Piece] = []
 
@@ -78,9 +78,9 @@ class Recorder:
 
         def noted_commit(*what: Any) -> None:
             self.rows.update((one.id.hex(), one.row) for one in what[0].starts)
-            self._doubt = engine._turn + 1, now[0]
+            self._doubt = engine.turn + 1, now[0]
             commit(*what)
-            self._settle(engine._turn)
+            self._settle(engine.turn)
 
         for name, noted in (("_run", noted_run), ("_commit", noted_commit)):
             setattr(engine, name, noted)
