@@ -10,14 +10,14 @@ from uuid import uuid4
 from flows.cli.home import must_exist
 from flows.cli.saying import append, execution_of, json_or_text, named_values, told, who
 from flows.cli.terminal import Terminal
+from flows.language.report import listed, near
 from flows.settings import load_settings
 from flows.versions.programs import Deployed, deployed_programs
 from infra.clock import SystemClock
 from schemas.errors import InvalidInput
-from schemas.expression.findings import ExpressionError
-from schemas.expression.literal_fit import literal_value
 from schemas.program import Manual, Program
 from schemas.records import Json, OperatorCommand
+from schemas.start_inputs import manual_of, wrong_inputs
 
 Word = Literal["cancel", "skip", "retry", "resume"]
 ALL: Final = "*"
@@ -96,9 +96,8 @@ def _startable(deployed: Sequence[Deployed], flow: str, tenant: str | None) -> D
     named = [one for one in deployed if one.flow == flow and (tenant is None or one.tenant in (tenant, ALL))]
     if not named:
         known = sorted({one.flow for one in deployed if any(map(_by_hand, one.programs))})
-        raise InvalidInput(
-            f"no flow '{flow}' is in force{f' for {tenant}' if tenant else ''}; by hand start {', '.join(known) or 'none'}"
-        )
+        hint = near(flow, known) or f"; by hand start {listed(known) or 'none'}"
+        raise InvalidInput(f"no flow '{flow}' is in force{f' for {tenant}' if tenant else ''}{hint}")
     if tenant is None and len(named) > 1:
         raise InvalidInput(f"'{flow}' is in force for {', '.join(one.tenant for one in named)}; say for which with --tenant")
     found = max(named, key=lambda one: one.tenant != ALL)
@@ -116,22 +115,10 @@ def _inputs(found: Deployed, pairs: Sequence[str], whole: str | None) -> Json:
     if not isinstance(given, dict):
         raise InvalidInput(f'--inputs {whole!r} is no JSON object; write for instance {{"invoice_id": "I7"}}')
     given |= named_values(pairs, "input")
-    wrong = [_misfit(found.flow, program, given) for program in found.programs if _by_hand(program)]  # of two the engine chooses
+    wrong = [wrong_inputs(one, given, manual_of(one)) for one in found.programs if _by_hand(one)]  # of two the engine chooses
     if all(wrong):
-        raise InvalidInput(wrong[0])
+        raise InvalidInput("\n".join(wrong[0]))
     return given
-
-
-def _misfit(flow: str, program: Program, given: Json) -> str:
-    """Say why a version does not take inputs, or nothing."""
-    if program.inputs is None:
-        return f"'{flow}' takes no inputs; {', '.join(given)} cannot be given" if given else ""
-    try:
-        literal_value(given, program.inputs)
-    except ExpressionError as error:
-        place = ".".join(map(str, error.path))
-        return f"inputs{'.' if place else ''}{place}: {error.message}"
-    return ""
 
 
 def _check_role(found: Deployed, role: Sequence[str]) -> None:

@@ -25,7 +25,6 @@ from operators.schedules.schedule_book import DueSlot
 from operators.schedules.scheduled import flow_of
 from operators.triggers.after import TOLD
 from operators.triggers.lanes import SHADOW
-from operators.triggers.start_inputs import BadInputs, input_env
 from operators.turn.deployed import Deployed
 from operators.turn.incoming import Candidate, Input, Retraction
 from schemas.decode import key_rows
@@ -33,6 +32,7 @@ from schemas.expression.template import compile_template
 from schemas.ids import event_key, execution_id
 from schemas.program import After, EventTrigger, Program, Schedule, Trigger, Window
 from schemas.records import DeadLetter
+from schemas.start_inputs import BadInputs, input_env
 
 ENVELOPE: Final = ("id", "source", "time", "correlationid", "hops")
 NOWHERE: Final = ("", "", 0, 0)

@@ -24,7 +24,6 @@ from operators.execution.execution import Cause
 from operators.execution.wait_shapes import start_keys
 from operators.steps.steps import make_runnable
 from operators.triggers.after import PARTS, after_env, gather_key, gathers
-from operators.triggers.start_inputs import BadInputs, input_env
 from operators.turn.emit import event_record
 from operators.turn.missed import is_over
 from schemas.decode import DecodeRules, EventFrame, decode, key_rows
@@ -39,6 +38,7 @@ from schemas.program import Absence, After, EventTrigger, Manual, Program, Windo
 from schemas.program import Sequence as Chain
 from schemas.records import Decision, History, OperatorCommand, Result
 from schemas.registry import Registry
+from schemas.start_inputs import BadInputs, input_env
 
 Due = tuple[tuple[int, bool, int, int], LocalExecution]  # (when, whether a deadline, place of the execution, token), whose
 

@@ -22,7 +22,6 @@ from operators.execution.execution import Cause
 from operators.execution.wait_shapes import WaitShapes
 from operators.triggers.after import gather_key
 from operators.triggers.policies import Policies
-from operators.triggers.start_inputs import BadInputs, input_env
 from operators.turn.emit import flow_ended
 from operators.turn.limit_book import place_of
 from operators.turn.missed import verdict_of
@@ -32,6 +31,7 @@ from schemas.ports import MissedVerdict
 from schemas.program import After, Call
 from schemas.records import HOPS_MAX, Action, OperatorCommand
 from schemas.registry import Registry
+from schemas.start_inputs import BadInputs, input_env
 
 END_OF_TIME = 1 << 62
 

@@ -20,7 +20,6 @@ from operators.advance.advance import Runnable
 from operators.execution.execution import Ballot
 from operators.schedules.schedule import next_slot
 from operators.schedules.schedule_book import last_slot
-from operators.triggers.start_inputs import BadInputs
 from schemas.errors import InvalidInput
 from schemas.events import to_json
 from schemas.expression.findings import ExpressionError
@@ -30,6 +29,7 @@ from schemas.expression.template import compile_template
 from schemas.flow.scenario import Moments, Test
 from schemas.program import Act, Manual, Schedule
 from schemas.records import Decision, Json, OperatorCommand
+from schemas.start_inputs import BadInputs
 
 SOURCE: Final = "/test"
 SOMEBODY: Final = "somebody"

@@ -20,7 +20,6 @@ from operators.advance.advance import Advanced, Runnable, retract
 from operators.execution.execution import Cause
 from operators.schedules.schedule import Slot, slot_key
 from operators.triggers.policies import Policies
-from operators.triggers.start_inputs import input_env
 from operators.turn.emit import event_record
 from schemas.decode import EventFrame
 from schemas.effects import Ended
@@ -29,6 +28,7 @@ from schemas.ids import LIVE, execution_id
 from schemas.program import Schedule
 from schemas.records import HOPS_MAX, Action, Json
 from schemas.registry import Registry
+from schemas.start_inputs import input_env
 
 INPUTS_MAX: Final = 100_000  # of one story
 NOT_BEGUN: Final = ("watching", "discarded")

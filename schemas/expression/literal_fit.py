@@ -14,6 +14,7 @@ from schemas.expression.type_text import print_type
 from schemas.expression.types import ANY, BOOL, DECIMAL, INT, STRING, Type
 
 _FAR: Final = 400  # decimal places from the point: beyond any number that is kept
+_SHOWN: Final = 80  # characters of a value in a message
 _PLAIN: Final[dict[type, Type]] = {str: STRING, bool: BOOL, int: INT, float: DECIMAL, Decimal: DECIMAL}
 
 
@@ -34,6 +35,19 @@ def literal_misfit(value: Any, want: Type) -> ExpressionError | None:
     except ExpressionError as error:
         return error
     return None
+
+
+def literal_misfits(value: Any, want: Type) -> list[ExpressionError]:
+    """Say everything that keeps a JSON value from being a literal of a type, in the order of the type's fields."""
+    if isinstance(value, dict) and want.name == "record" and want.fields:
+        known = dict(want.fields)
+        strange = [_unknown(name, want) for name in value if name not in known]
+        return strange + [one for name, part in known.items() for one in _misfits_inside(value, name, part)]
+    if isinstance(value, list) and want.name == "list":
+        found = ((place, one) for place, item in enumerate(value) for one in literal_misfits(item, want.item or ANY))
+        return [_led_by(place, one) for place, one in found]
+    wrong = literal_misfit(value, want)
+    return [wrong] if wrong else []
 
 
 def literal_value(value: Any, want: Type) -> Any:
@@ -58,7 +72,14 @@ def _read(value: Any, want: Type) -> Any:
 
 def _wrong(value: Any, want: Type) -> ExpressionError:
     quote = '; quote it: "..."' if want.name in ("string", "one_of") and not isinstance(value, list | dict) else ""
-    return ExpressionError("type-mismatch", f"{value!r} is {literal_type(value).name} and {print_type(want)} is wanted{quote}")
+    return ExpressionError(
+        "type-mismatch", f"{_shown(value)} is {literal_type(value).name} and {print_type(want)} is wanted{quote}"
+    )
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _kind(*kinds: type) -> Callable[[Any, Type], Any]:
@@ -118,7 +139,7 @@ def _one_of(value: Any, want: Type) -> str:
     if value not in want.options:
         near = get_close_matches(value, want.options, 1)
         hint = f"did you mean {near[0]!r}?" if near else "write one of these"
-        raise ExpressionError("type-mismatch", f"{value!r} is none of {', '.join(want.options)}; {hint}")
+        raise ExpressionError("type-mismatch", f"{_shown(value)} is none of {', '.join(want.options)}; {hint}")
     return value
 
 
@@ -133,17 +154,32 @@ def _record(value: Any, want: Type) -> dict[str, Any]:
         raise _wrong(value, want)
     known = dict(want.fields)
     for name in (name for name in value if known and name not in known):
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-        raise ExpressionError("unknown-field", f"field '{name}' is not in {print_type(want)}; {hint}", 0, (name,))
+        raise _unknown(name, want)
     return {name: _inside(name, value.get(name), part) for name, part in known.items()}
+
+
+def _unknown(name: str, want: Type) -> ExpressionError:
+    known = dict(want.fields)
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+    return ExpressionError("unknown-field", f"field '{name}' is not in {print_type(want)}; {hint}", 0, (name,))
+
+
+def _misfits_inside(record: dict[str, Any], name: str, want: Type) -> list[ExpressionError]:
+    if name not in record and not want.optional and want.name != "any":
+        return [ExpressionError("type-mismatch", f"is missing and {print_type(want)} is wanted; give a value", 0, (name,))]
+    return [_led_by(name, one) for one in literal_misfits(record.get(name), want)]
+
+
+def _led_by(place: str | int, error: ExpressionError) -> ExpressionError:
+    return ExpressionError(error.name, error.message, error.at, (place, *error.path))
 
 
 def _inside(place: str | int, value: Any, want: Type) -> Any:
     try:
         return _read(value, want)
     except ExpressionError as error:
-        raise ExpressionError(error.name, error.message, error.at, (place, *error.path)) from error
+        raise _led_by(place, error) from error
 
 
 _READERS: Final[dict[str, Callable[[Any, Type], Any]]] = {

@@ -23,6 +23,7 @@ from schemas.program import Webhook
 from schemas.records import Decision, OperatorCommand, encode
 from schemas.topics import COMMANDS, DECISIONS, partition_of
 from sinks.ingress.bodies import DecidingOn, Operating, Starting, named, read_body
+from sinks.ingress.hand_starts import makes_its_id, unstartable
 from sinks.ingress.http_speaker import Granted, HttpAsk, Reply, problem
 from sinks.ingress.link_door import ACCEPTED, LinkDoor
 from sinks.ingress.routes import Routes
@@ -33,7 +34,6 @@ READ_RECORDS: Final = 1_024
 Word = Literal["cancel", "skip", "retry", "resume"]
 WORDS: Final[dict[str, Word]] = {"cancel": "cancel", "skip": "skip", "retry": "retry", "resume": "resume"}
 _EXECUTION: Final = re.compile(r"[0-9a-f]{32}")
-_FLOW: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _STATUS: Final = {"unsigned": 401, "bad-signature": 401, "too-old": 401, "malformed-json": 400, "no-secret": 503}
 
 
@@ -171,18 +171,10 @@ class Doors:
     def _start(self, ask: HttpAsk, flow: str) -> Reply | Granted:
         body = read_body(Starting, ask.body)
         tenant = named(body.tenant, "tenant")
-        manual = self._routes.manual(tenant, flow) if _FLOW.fullmatch(flow) else None
-        if not manual:
-            said = "has no manual trigger" if manual is not None else "is not in force"
-            return Reply(404, problem("unknown-flow", f"{flow[:64]!r} {said} for {tenant!r}"))
-        roles = {role for trigger in manual for role in trigger.roles}
-        if not roles & set(body.roles):
-            return Reply(
-                403, problem("not-allowed", f"{flow!r} is started by {', '.join(sorted(roles))}; give one of them in roles")
-            )
-        keyed = all(trigger.id is not None for trigger in manual)  # of two versions the engine chooses
-        if body.id and keyed:
-            return Reply(422, problem("wrong-body", f"{flow!r} makes its id of its inputs; leave `id` out"))
+        refused = unstartable(self._routes, flow, body)
+        if refused is not None:
+            return refused
+        keyed = makes_its_id(self._routes.by_hand(tenant, flow) or ())
         self.counts["starts"] += 1
         name = body.id or self._id_of_a_start(ask, keyed)
         command = OperatorCommand(

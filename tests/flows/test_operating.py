@@ -375,7 +375,7 @@ def test_a_flow_one_of_whose_two_versions_is_started_by_hand_is_started_so(hand:
         "no flow 'nothing' is in force for acme; by hand start collection": ("flows", "start", "nothing", "--tenant", "acme"),
         "is started by finance": (*start, "--input", "invoice_id=I7"),
         "makes its key of its inputs": (*start, "--role", "finance", "--input", "invoice_id=I7", "--id", "k"),
-        "inputs.invoice_id: null stands where string is wanted": (*start, "--role", "finance"),
+        "inputs.invoice_id is missing and string is wanted": (*start, "--role", "finance"),
     }
     for message, line in refused.items():
         assert message in command(*line, home=hand, code=2).stderr
@@ -394,7 +394,7 @@ def test_a_flow_one_of_whose_two_versions_is_started_by_hand_is_started_so(hand:
         (["collection", "--role", "finance"], "say for which one with --tenant"),
         (["collection", "--tenant", "acme", "--input", "invoice_id=I7"], "is started by finance"),
         (["collection", "--tenant", "acme", "--input", "invoice_id=I7", "--id", "k"], "makes its key of its inputs, so --id"),
-        (["collection", "--tenant", "acme", "--role", "finance"], "inputs.invoice_id: null stands where string is wanted"),
+        (["collection", "--tenant", "acme", "--role", "finance"], "inputs.invoice_id is missing and string is wanted"),
         (["collection", "--tenant", "acme", "--role", "finance", "--inputs", "[1]"], "is no JSON object"),
         (["collection", "--tenant", "acme", "--role", "finance", "--inputs", "{"], "is no JSON object"),
         (["collection", "--tenant", "acme", "--role", "finance", "--input", "invoice_di=1"], "did you mean 'invoice_id'?"),

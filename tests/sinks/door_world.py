@@ -50,8 +50,12 @@ OPEN = Webhook("open", CONTRACT.event)
 BODY: Mapping[str, Any] = {"return": {"id": "R7", "amount": 12.5}}
 
 
+INPUTS = Type("record", fields=(("invoice_id", TEXT), ("pieces", Type("int", optional=True))))
+
+
 def program(flow: str, *triggers: Any) -> Program:
-    return Program(flow, f"v-{flow}", (), triggers, (), ())
+    inputs = INPUTS if any(isinstance(one, Manual) for one in triggers) else None
+    return Program(flow, f"v-{flow}", (), triggers, (), (), inputs=inputs)
 
 
 def controls(tenant: str, one: Program) -> list[bytes]:

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from schemas.expression.tree import Field
+from schemas.expression.types import INT, Type
 from schemas.ports import Append
-from schemas.program import Manual, pack
+from schemas.program import Manual, Program, pack
 from schemas.records import Control, encode
 from schemas.topics import partition_of
 from sinks.connectors.webhook import sign
@@ -310,6 +311,64 @@ def test_a_flow_is_started_by_hand_by_those_who_may(world: World) -> None:
         ["finance"],
     )
     assert [one.id for one in commands] == ["", "start-1", "k", "mine"]
+
+
+def test_a_start_with_wrong_inputs_is_refused_with_all_that_is_wrong(world: World) -> None:
+    start = {"tenant": "acme", "inputs": {"invoice": "I7", "pieces": "5"}, "by": "ann", "roles": ["finance"]}
+    for flow in ("collection", "report"):
+        answer = world.post(f"/flows/{flow}/start", start)
+        assert answer.status_code == 422
+        said = answer.json()
+        assert (said["error"], said["problems"]) == (
+            "bad-inputs",
+            [
+                "inputs.invoice: field 'invoice' is not in {invoice_id: string, pieces: int?}; did you mean 'invoice_id'?",
+                "inputs.invoice_id is missing and string is wanted; give a value",
+                "inputs.pieces: '5' is string and int? is wanted",
+            ],
+        )
+        assert said["message"] == "; ".join(said["problems"])
+    unnamed = world.post("/flows/collection/start", {**start, "inputs": {"invoice_id": ""}}).json()
+    assert unnamed["problems"] == ["its id has no value; the inputs that name it must be given"]
+    many = {**start, "inputs": {f"x{number}": 1 for number in range(50)}}
+    assert len(world.post("/flows/report/start", many).json()["problems"]) == 21
+    assert world.commands() == []
+
+
+def test_a_flow_without_inputs_is_started_without(world: World) -> None:
+    bare = Program("bare", "v1", (), (Manual(("finance",)),), (), ())
+    world.log.append([Append("control", 0, controls("acme", bare))], world.clock.us)
+    start = {"tenant": "acme", "by": "ann", "roles": ["finance"]}
+    assert world.post("/flows/bare/start", {**start, "inputs": {"n": 1}}).json()["message"] == (
+        "'bare' takes no inputs; leave n out"
+    )
+    assert world.post("/flows/bare/start", start).status_code == 202
+
+
+def test_of_two_versions_one_that_takes_the_inputs_is_enough(world: World) -> None:
+    other = msgspec.structs.replace(
+        program("report", Manual(("support",))), version="v2", inputs=Type("record", fields=(("n", INT),))
+    )
+    value = {"flow": {}, "program": b64encode(pack(other)).decode()}
+    pointer = {"version": "v2", "rest": "v-report", "share": {"percent": 25}}
+    records = [Control(key="version/*/report/v2", value=value), Control(key="active/*/report", value=pointer)]
+    world.log.append([Append("control", 0, [encode(one) for one in records])], world.clock.us)
+    start = {"tenant": "acme", "by": "ann", "roles": ["support"]}
+    assert world.post("/flows/report/start", {**start, "inputs": {"invoice_id": "I7"}}).status_code == 202
+    assert world.post("/flows/report/start", {**start, "inputs": {"n": 7}}).status_code == 202
+    assert world.post("/flows/report/start", {**start, "inputs": {}}).json()["problems"] == [
+        "inputs.n is missing and int is wanted; give a value"
+    ]
+
+
+def test_an_unknown_flow_is_answered_with_a_near_name(world: World) -> None:
+    start = {"tenant": "acme", "roles": ["finance"]}
+    assert world.post("/flows/colection/start", start).json() == {
+        "error": "unknown-flow",
+        "message": "'colection' is not in force for 'acme'; did you mean 'collection'?",
+    }
+    assert "by hand start collection, report" in world.post("/flows/zzz/start", start).json()["message"]
+    assert "has no manual trigger" in world.post("/flows/returns/start", start).json()["message"]
 
 
 @pytest.mark.parametrize("word", ["cancel", "skip", "retry", "resume"])

@@ -6,6 +6,7 @@ from base64 import b64encode
 
 from schemas.program import Manual, Program, Webhook, pack
 from schemas.records import Control, Json, encode
+from schemas.start_inputs import manual_of
 from sinks.ingress.routes import Routes
 from tests.sinks.door_world import CONTRACT
 
@@ -23,7 +24,7 @@ def test_both_versions_of_a_rollout_have_their_ways_in_and_one_in_shadow_has_non
 
     def ways() -> tuple[list[str], list[str]]:
         found = [one.path for path in ("old", "new") for one in routes.webhooks("acme", path)]
-        return found, [role for one in routes.manual("acme", "returns") or [] for role in one.roles]
+        return found, [role for one in map(manual_of, routes.by_hand("acme", "returns") or []) if one for role in one.roles]
 
     learn(routes, "active/*/returns", {"version": "v2", "rest": "v1", "share": {"percent": 25}})
     assert ways() == (["old", "new"], ["lead", "desk"])
