@@ -1,4 +1,4 @@
-"""What executions say to each other within a turn (calls and their ends, a place that is free again): done right behind, in order.
+"""What executions say to each other within a turn (calls and their ends, a place that is free again), done right behind, in turn.
 
 Reads: the queue of the turn. Emits: executions begun and carried on. Cost: one step of an execution for each thing that is said.
 """
