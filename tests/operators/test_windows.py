@@ -1,6 +1,7 @@
 """Windows worked by hand: what they start, what is late, what takes a verdict back."""
 
 from decimal import Decimal
+from typing import Literal
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.laws.test_window_laws import COUNT, CUSTOMER, MEASURES, Kernel, least
 from tests.laws.window_twin import Event
 
 POUND = Decimal(1)
+Kind = Literal["sliding", "tumbling", "session"]
 
 
 def order(name: str, time: int, customer: str | None = "a", clock: int | None = None) -> Event:
@@ -32,6 +34,23 @@ def test_a_sliding_window_starts_a_flow_when_it_comes_true_and_again_when_it_was
     kernel.take([order("e1", 100), order("e2", 105), order("e3", 106), order("e4", 130), order("e5", 139), order("e6", 139)])
     assert said(kernel) == [("e2", 1, -1), ("e5", 4, -1)]  # at e4 it was false; at e6 it was true before
     assert dict(kernel.verdicts[0].measures) == {"window.orders": 2, "window.spend": 2, "window.most": 1, "window.kinds": 1}
+
+
+@pytest.mark.parametrize("kind", ["sliding", "tumbling", "session"])
+def test_an_event_at_the_very_edge_is_in_the_next_window_and_one_a_hair_before_it_in_this(kind: Kind) -> None:
+    counted = []
+    for last in (19, 20, 21):
+        kernel = Kernel(watcher(Window(CUSTOMER, kind, 20, MEASURES, None, "every")))
+        kernel.take([order("e1", 1_000), order("e2", 1_000 + last)])
+        counted.append([dict(one.measures)["window.orders"] for one in kernel.verdicts])
+    assert counted == [[1, 2], [1, 1], [1, 1]]
+
+
+@pytest.mark.parametrize(("kind", "end"), [("tumbling", 1_020), ("session", 1_039)])
+def test_what_closes_counts_up_to_its_edge_and_ends_there(kind: Kind, end: int) -> None:
+    kernel = Kernel(watcher(Window(CUSTOMER, kind, 20, MEASURES, None, "close")))
+    kernel.take([order("e1", 1_000), order("e2", 1_019), order("e3", end), order("e4", end + 19), order("e5", end + 100)])
+    assert [(one.event, dict(one.measures)["window.orders"]) for one in kernel.verdicts] == [("e2", 2), ("e4", 2)]
 
 
 def test_every_event_may_start_a_flow() -> None:
