@@ -43,7 +43,7 @@ class Awaited:
 def awaited(event: str, bind: str, place: Node, known: Known, elaborator: Elaborator) -> Awaited:
     """Look the event up; warn where no contract says what it holds. `place` is where its type stands."""
     contract = known.events.get(event)
-    if contract is None:
+    if contract is None and event not in known.unread:
         hint = near(event, known.events)
         message = f"no contract is known for {event}: its fields cannot be checked; write an event document or use --infer{hint}"
         elaborator.report.warn(place, "no-contract", message)

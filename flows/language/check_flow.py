@@ -100,7 +100,7 @@ def _afterwards(walk: Walk, flow: Flow, node: Mapping, names: Names) -> tuple[Ra
 def _refuse_whole(walk: Walk) -> None:
     """Only the parts that are read travel into an execution; of what nothing describes the whole is not known."""
     for name, event, place in walk.untyped:
-        if f"{name}.*" in walk.elaborator.read:
+        if f"{name}.*" in walk.elaborator.read and event not in walk.known.unread:
             message = f"'{name}' is read as a whole, and no contract says what {event} holds; write an event document for it"
             walk.report.add(place, "no-contract", message)
 

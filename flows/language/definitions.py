@@ -21,6 +21,7 @@ from flows.language.known import FlowType, Known
 from flows.language.nodes import Scalar, plain
 from flows.language.parse import Document, parse
 from flows.language.report import Report
+from flows.language.stand_ins import stand_in_action, stand_in_event, stand_in_flow, stand_in_policy
 from flows.language.structure import shape
 from flows.language.twins import twin_actions
 from flows.language.webhooks import twin_doors
@@ -107,14 +108,25 @@ def check_sources(
         documents += parsed.documents
     _refuse_twins(documents, problems)
     earlier = {contract.event: contract for contract in known_contracts}
-    contracts = _contracts(documents, earlier, problems)
+    contracts, in_place = _contracts(documents, earlier, problems)
     actions, action_documents = _actions(documents, problems)
     in_force = {one.name: one for one in known_policies}
     policies = compile_policies(documents, in_force, problems)
+    standing = {kind: [one for one in documents if one.kind == kind] for kind in ("event", "action", "policy")}
+    events = {**{event: INTERNAL[event] for event in APPROVALS}, **earlier, **in_place, **{one.event: one for one in contracts}}
     known = Known(
-        {**{event: INTERNAL[event] for event in APPROVALS}, **earlier, **{one.event: one for one in contracts}},
-        {**{one.action: one for one in known_actions}, **actions},
-        {**in_force, **{one.policy.name: policy_type(one.policy) for one in policies}},
+        events,
+        {
+            **{one.action: one for one in known_actions},
+            **{one.name: stand_in_action(one) for one in standing["action"]},
+            **actions,
+        },
+        {
+            **in_force,
+            **{one.name: stand_in_policy(one) for one in standing["policy"]},
+            **{one.policy.name: policy_type(one.policy) for one in policies},
+        },
+        unread=frozenset(one.name for one in standing["event"] if one.name not in events),
     )
     flows = _flows(documents, known, known_flows, problems)
     tests = _tests(documents, problems)
@@ -224,8 +236,9 @@ def _tenants(document: Document) -> list[str]:
 
 def _contracts(
     documents: Sequence[Document], earlier: Mapping[str, EventContract], problems: list[Problem]
-) -> list[EventContract]:
-    found = []
+) -> tuple[list[EventContract], dict[str, EventContract]]:
+    """Give the contracts, and what stands in for those that have an error."""
+    found, in_place = [], {}
     for document in documents:
         if document.kind == "event":
             report = Report(document.file)
@@ -235,8 +248,10 @@ def _contracts(
                 if contract is not None:
                     _refuse_incompatible(contract, earlier.get(contract.event), document, report)
                     found.append(_with_known_id(contract, earlier.get(contract.event)))
+            if report.failed() and (guess := stand_in_event(document.name, shaped.node if shaped else document.node)) is not None:
+                in_place[document.name] = guess
             problems += report.problems
-    return found
+    return found, in_place
 
 
 def _with_known_id(contract: EventContract, earlier: EventContract | None) -> EventContract:
@@ -295,7 +310,7 @@ def _flows(documents: Sequence[Document], known: Known, known_flows: FlowTypes, 
         problems += report.problems
         if one is not None:
             compiled[id(document)] = one
-            types[document.name] = flow_type(one.program)
+        types[document.name] = stand_in_flow(document) if one is None else flow_type(one.program)
     twins = [(document, compiled[id(document)]) for document in flows if id(document) in compiled]
     problems += [*twin_actions(twins), *twin_doors(twins)]
     return [one for _, one in twins]

@@ -1,6 +1,6 @@
 """What pydantic finds wrong in a document, told at its place in the words of the language, and taken out of the nodes.
 
-What is faulty goes, so that the rest of the document can still be checked for meaning.
+What is faulty goes, so that the rest of the document can still be checked for meaning; a misspelt key is read as what it means.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from flows.language.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, without
-from flows.language.report import Report, listed, near, nearest_name
+from flows.language.nodes import Mapping, Node, Path, Scalar, Sequence, find, nearest, plain, renamed, without
+from flows.language.report import Report, listed, near, nearest_name, slip
 from schemas.flow.around import ConcurrencyLimit, Limits, Objectives, RateLimit, Retention, Rollout, View
 from schemas.flow.documents import Defaults
 from schemas.flow.parts import Batch, Budget, Compensate, Concurrency, Escalation, People, RetryRule
@@ -68,23 +68,40 @@ _ITEMS: Final[dict[str, tuple[str, type[Words]]]] = {  # lists whose items are o
 
 
 def validated(model: type[Words], kind: str, node: Mapping, report: Report) -> tuple[Words, Mapping] | None:
-    """Validate; report what the first round finds, then take faults out until the rest is valid."""
+    """Validate; report what the first round finds, then take faults out until the rest is valid.
+
+    What stands under a misspelt key is only looked at when the key has its name, and told then.
+    """
+    spelt: list[Path] = []
     for round_ in range(_ROUNDS):
         try:
             return model.model_validate(plain(node)), node
         except ValidationError as error:
             faults = [_Fault.of(found, node) for found in error.errors(include_url=False, include_input=False)]
             faults = [fault for fault in faults if not fault.echo]
-            if round_ == 0:
-                meant = {(id(fault.holder), fault.meant(kind, model)) for fault in faults}
-                for fault in faults:
-                    if fault.sort != "missing" or (id(fault.holder), fault.key) not in meant:  # it stands there by another name
-                        fault.tell(kind, model, report)
-            pruned = _repaired(node, faults)
+            meant = {(id(fault.holder), fault.meant(kind, model)) for fault in faults}
+            for fault in faults:
+                absent = fault.sort == "missing" and (id(fault.holder), fault.key) not in meant  # else by another name
+                if (fault.sort != "missing" or absent) and (round_ == 0 or fault.within(spelt)):
+                    fault.tell(kind, model, report)
+            named = _spelt(node, faults, kind, model, spelt)
+            there = [fault for fault in faults if fault.sort != "missing" or find(named, (*fault.path, fault.key)) is None]
+            pruned = _repaired(named, there)
             if pruned == node:
                 return None
             node = pruned
     return None
+
+
+def _spelt(node: Mapping, faults: list[_Fault], kind: str, model: type[Words], spelt: list[Path]) -> Mapping:
+    """Give misspelt keys the names that they are meant to be, where no such key stands beside them."""
+    for fault in faults:
+        name = fault.surely(kind, model)
+        place = (*fault.path[:-1], name)
+        if name and find(node, place) is None:
+            node = renamed(node, fault.path, name)
+            spelt.append(place)
+    return node
 
 
 def _repaired(node: Mapping, faults: list[_Fault]) -> Mapping:
@@ -144,6 +161,15 @@ class _Fault:
         owner, keys = _owner(self.path[:-1], self.holder, kind, model)
         return (_ARM_KEYS.get(self.key) if owner == _ARM else None) or nearest_name(self.key, keys)
 
+    def surely(self, kind: str, model: type[Words]) -> str:
+        """Give the key that an unknown one is but for a slip; empty where that is not sure."""
+        name = self.meant(kind, model)
+        return name if name and (slip(self.key, (name,)) or _ARM_KEYS.get(self.key) == name) else ""
+
+    def within(self, places: list[Path]) -> bool:
+        """Tell whether it lies at or under one of some places."""
+        return any(self.path[: len(place)] == place for place in places)
+
     def tell(self, kind: str, model: type[Words], report: Report) -> None:
         name, message = self._told(kind, model)
         report.add(self.place, name, message)
@@ -155,7 +181,7 @@ class _Fault:
             case "extra_forbidden":
                 owner, keys = _owner(self.path[:-1], self.holder, kind, model)
                 hint = _ARM_HINTS.get(_ARM_KEYS.get(self.key, self.key), "") if owner == _ARM else ""
-                return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 20)}){hint or near(self.key, keys)}"
+                return "unknown-key", f"{owner} has no key '{self.key}' ({listed(keys, 30)}){hint or near(self.key, keys)}"
             case "missing":
                 owner, _ = _owner(self.path, self.holder, kind, model)
                 return (

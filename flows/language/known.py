@@ -23,9 +23,13 @@ class FlowType:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The contracts in force: of event types, of action types, of policies, and of flows that may be called."""
+    """The contracts in force: of event types, of action types, of policies, and of flows that may be called.
+
+    `unread` are event types whose document stands in the files and could not be read: its own error is enough.
+    """
 
     events: Mapping[str, EventContract]
     actions: Mapping[str, ActionType]
     policies: Mapping[str, PolicyType] = field(default_factory=dict)
     flows: Mapping[str, FlowType] = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()

@@ -111,6 +111,26 @@ def nearest(node: Node, path: Path) -> Node:
     return here
 
 
+def renamed(node: Mapping, path: Path, name: str) -> Mapping:
+    """Give the key at the end of a path another name; its place and its value stay."""
+    found = _renamed(node, path, name)
+    return found if isinstance(found, Mapping) else node
+
+
+def _renamed(node: Node, path: Path, name: str) -> Node:
+    head, *rest = path
+    if isinstance(node, Mapping):
+        pairs = node.items
+        if rest:
+            return replace(node, items=tuple((k, _renamed(v, tuple(rest), name) if k.value == head else v) for k, v in pairs))
+        return replace(node, items=tuple((replace(k, value=name, text=name) if k.value == head else k, v) for k, v in pairs))
+    if isinstance(node, Sequence):
+        return replace(
+            node, items=tuple(_renamed(one, tuple(rest), name) if at == head else one for at, one in enumerate(node.items))
+        )
+    return node
+
+
 def without(node: Node, path: Path) -> Node:
     """Take the key or item at a path away; the node itself if there is none."""
     if not path:

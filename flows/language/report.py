@@ -49,6 +49,12 @@ def nearest_name(name: str, known: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
+def slip(name: str, known: Iterable[str]) -> str:
+    """Give the known name that a name is but for a slip of the pen, or nothing."""
+    found = get_close_matches(name, list(known), n=1, cutoff=0.8)
+    return found[0] if found else ""
+
+
 def listed(names: Iterable[str], most: int = 12) -> str:
     """List names for a message, cut after `most`."""
     every = list(names)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from flows.language.bound_names import STEP_LISTS
 from flows.language.faults import validated
 from flows.language.nodes import Mapping, Node, Scalar, Sequence, plain
-from flows.language.report import Report, near
+from flows.language.report import Report, near, slip
 from schemas.flow.documents import KINDS
 from schemas.flow.step import LATER_VERBS, VERBS
 from schemas.flow.words import LATER, Words, sort_of
@@ -51,7 +51,7 @@ def _prune_lists(node: Mapping, report: Report, lost: set[str], count: _Count, d
     """Take faulty steps out of every list of steps under a flow, a step or an arm."""
     items: list[tuple[Scalar, Node]] = []
     for key, value in node.items:
-        if isinstance(value, Sequence) and key.value in STEP_LISTS:
+        if isinstance(value, Sequence) and (key.value in STEP_LISTS or slip(str(key.value), STEP_LISTS)):
             items.append((key, _prune_steps(value, report, lost, count, depth + 1)))
         else:
             items.append((key, value))

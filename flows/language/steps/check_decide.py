@@ -23,7 +23,8 @@ def check_decide(walk: Walk, step: DecideStep, node: Node, names: Names) -> Ran:
         what = f"no policy '{step.decide}' is known" if table is None else f"policy '{step.decide}' is no decision table"
         message = f"{what}; write a policy document with rules, or deploy it first{near(str(step.decide), tables)}"
         walk.report.add(inner(node, "decide"), "unknown-policy", message)
-    want = wanted_fields(f"policy '{step.decide}'", inputs, given_data(node), walk.report) if inputs is not None else None
+    typed = inputs is not None and inputs.name == "record"  # else it stands in for a document that has an error
+    want = wanted_fields(f"policy '{step.decide}'", inputs, given_data(node), walk.report) if inputs and typed else None
     given = walk.template(inner(node, "with"), names, want) if step.with_ else Record(())
     refuse_missing(given, want, inner(node, "with"), walk.report)
     decide = Decide(

@@ -42,7 +42,7 @@ class Reading:
         if event == FLOW_ENDED:
             message = "the end of a flow is told to those alone that start after it; write after: FLOW in place of event"
             self.report.add(place, "cannot-be-met", message)
-        elif contract is None:
+        elif contract is None and event not in self.known.unread:
             hint = near(event, self.known.events)
             message = (
                 f"no contract is known for {event}: its fields cannot be checked; write an event document or use --infer{hint}"

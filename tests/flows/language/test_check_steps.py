@@ -307,7 +307,6 @@ OTHERS = [
     (
         "- {wait: payment.received, time_out: 1d, as: got, on_timeout: fail}",
         [
-            "4:5: error[no-deadline]: wait 'got' has no timeout; a wait must end: add timeout and on_timeout",
             "4:30: error[unknown-key]: step 'wait' has no key 'time_out' (wait, as, correlate, conditions, look_back, timeout, on_timeout, on_error); did you mean 'timeout'?",
         ],
     ),

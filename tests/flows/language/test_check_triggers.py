@@ -60,6 +60,7 @@ WRONG: list[tuple[str, list[str]]] = [
             "4:39: error[bad-duration]: '0s' is no time at all and 'sliding' wants some; write one like 30s",
             "4:49: error[bad-window]: a sliding window has no end; fire: close goes with tumbling or session",
             "4:93: error[unknown-key]: 'window' has no key 'whn' (key, sliding, tumbling, session, measures, when, fire, lateness, retract); did you mean 'when'?",
+            "4:98: error[type-mismatch]: 3 is an int; a condition (a bool) is wanted here",
         ],
     ),
     (
