@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -14,6 +16,7 @@ from schemas.records import Control, encode
 from schemas.topics import CONTROL
 from tests.laws.recorded import HOLD, PARTITIONS, TENANT, recorded, replayed
 from tests.laws.test_input_laws import transitions
+from tests.simulation.business import stamp
 
 FLOWS = """
 event: order.placed
@@ -50,3 +53,54 @@ def test_a_delay_set_in_one_part_waits_for_those_of_the_next(tmp_path: Path, due
         one.come_to_rest()
         assert one.histories == transitions(replayed(one.order).histories())
         assert len(one.actions) == 6
+
+
+RACED = """
+event: order.placed
+topic: shop.events
+fields: {order: {id: string}}
+---
+event: order.paid
+topic: shop.events
+fields: {order: {id: string}}
+---
+flow: raced
+trigger: {event: order.placed}
+steps:
+  - parallel:
+      first: [{wait: order.paid, as: w10, correlate: w10.order.id == order.id, timeout: 10m, on_timeout: continue}, SAY w10]
+      second: [{delay: 20m}, SAY d20]
+      third: [{wait: order.paid, as: w30, correlate: w30.order.id == order.id, timeout: 30m, on_timeout: continue}, SAY w30]
+      fourth: [{delay: 30m}, SAY d30]
+      fifth: [{delay: 40m}, SAY d40]
+    join: all
+    as: arms
+"""
+MINUTE_US = 60_000_000
+
+
+@pytest.mark.parametrize("kind", ["wall", "events"])
+@pytest.mark.parametrize("due_most", [1, 2, 3, 20_000])
+def test_what_is_over_comes_in_order_of_its_time_and_of_two_at_one_time_the_delay(
+    tmp_path: Path, due_most: int, kind: Literal["wall", "events"]
+) -> None:
+    """Of all executions together, however many of them one transaction holds."""
+    said = re.sub(r"SAY (\w+)", r'{action: note, as: said_\1, with: {order: "{{ order.id }}"}}', RACED)
+    (tmp_path / "flows.yaml").write_text(said)
+    found = load_definitions([tmp_path / "flows.yaml"])
+    assert found.ok, found.problems
+    numbers = iter(range(1, 10))
+    controls = [encode(one) for one in control_records(found, lambda _: next(numbers), avro_schema)]
+    with recorded(EngineSettings(kind, 8192, partitions=PARTITIONS), 0, due_most) as one:
+        event = {"specversion": "1.0", "source": "/law", "type": "order.placed", "tenant": TENANT}
+        event |= {"time": stamp(one._clock.at_us)}
+        one.send(CONTROL, encode(Control(key=HOLD, value=True)), *controls)
+        one.send(
+            "shop.events", *(json.dumps(event | {"id": f"e{at}", "data": {"order": {"id": f"O{at}"}}}).encode() for at in "12")
+        )
+        while one.step():
+            one.answer()
+        one._clock.at_us += 60 * MINUTE_US
+        one.come_to_rest()
+        order = [(action["step"].removeprefix("said_"), action["data"]["order"]) for action in one.actions]
+    assert order == [(step, of) for step in ("w10", "d20", "d30", "w30", "d40") for of in ("O1", "O2")]
