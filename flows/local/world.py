@@ -167,7 +167,11 @@ class LocalWorld:
             self._next.popleft()()
 
     def _call(self, parent: LocalExecution, called: Called) -> None:
-        runnable, origin = self.versions[called.version], parent.cause
+        runnable, origin = self.versions.get(called.version), parent.cause
+        if runnable is None:
+            why = f"version {called.version} of flow '{called.flow}' is not known, its record may be among the dead letters"
+            self._tell_parent((parent, called.token), called.awaited, Ended("failed", None, "unavailable", why))
+            return
         cause = Cause(origin.event, origin.source, origin.time_us, origin.correlationid, origin.hops + 1)
         try:
             env, _ = input_env(runnable.program, called.inputs, None)

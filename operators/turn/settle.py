@@ -20,7 +20,7 @@ from operators.turn.shadow import beside_ended, mirror, offer
 from schemas.effects import Called, Ended
 from schemas.ids import execution_id
 from schemas.program import Call
-from schemas.records import HOPS_MAX, OperatorCommand
+from schemas.records import HOPS_MAX, DeadLetter, OperatorCommand, encode
 from schemas.start_inputs import BadInputs, input_env
 
 
@@ -37,7 +37,10 @@ def _call(pending: Pending, item: ChildStart) -> None:
     parent, called, now_us = item
     origin = parent.cause
     cause = Cause(origin.event, origin.source, origin.time_us, origin.correlationid, origin.hops + 1)
-    runnable = pending.reads.world.runnable(called.version)
+    runnable = pending.reads.world.deployed(called.version)
+    if runnable is None:  # its record could not be read, or was set aside as poison
+        _refuse_unknown(pending, item)
+        return
     if cause.hops > HOPS_MAX:
         pending.said.dead.append(call_too_many_hops(parent, called.flow, cause.hops, now_us))
         message = f"'{called.flow}' would be {cause.hops} hops from its first event, at most {HOPS_MAX}"
@@ -54,6 +57,19 @@ def _call(pending: Pending, item: ChildStart) -> None:
     if called.awaited:
         live.parent, live.parent_token = parent.row, called.token
     begin_to_run(pending, live, env, now_us)
+
+
+def _refuse_unknown(pending: Pending, call: ChildStart) -> None:
+    """Let a call fail whose flow is not known by that version: one lost record must not end the engine."""
+    parent, called, now_us = call
+    why = f"version {called.version} of flow '{called.flow}' is not known, its record may be among the dead letters"
+    told = f"step '{called.step}' of execution {parent.id.hex()} calls what nobody has: {why}; deploy '{called.flow}' again"
+    wanted = OperatorCommand(command="start", tenant=parent.tenant, flow=called.flow, inputs=called.inputs, at=now_us)
+    letter = DeadLetter(
+        kind="command", tenant=parent.tenant, reason="no-such-flow", detail=told, payload=encode(wanted), at=now_us
+    )
+    pending.said.dead.append(letter)
+    _tell_parent(pending, (parent.row, called), Ended("failed", None, "unavailable", why), now_us)
 
 
 def _child_id(namespace: str, parent: Live, flow: str, step: str, occurrence: int) -> bytes:
