@@ -357,6 +357,6 @@ def _apply(run: LocalRun, control: dict[str, Any]) -> None:
         run.policies.apply(rest[0], rest[1], value)
     elif kind == "version":
         run.know(unpack(b64decode(value["program"])))
-    elif kind == "active":
+    elif kind == "active" and value["version"] in run.versions:  # a version whose record was set aside is in force nowhere
         kept = [one.program for one in run.flows if one.program.flow != rest[1]]
         run.put_in_force([*kept, run.versions[value["version"]].program])
