@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from flows.cli.ask import ask, quoted, where
-from flows.cli.saying import append, execution_of, named_values, told, who
+from flows.cli.saying import addressed, append, named_values, told, who
 from flows.cli.terminal import Terminal
 from flows.roles.http_door import door_of
 from flows.settings import Settings, load_settings
@@ -56,10 +56,13 @@ def decide(  # noqa: PLR0913  what was typed
     tenant: str | None,
     home: Path | None,
 ) -> int:
-    """Decide an approval: taken in now, decided by the engine's turn. Raises InvalidInput where nothing is asked there."""
+    """Decide an approval: taken in now, decided by the engine's turn.
+
+    Raises InvalidInput where nothing is asked there; what comes too late is written down before, for whoever looks for it.
+    """
     settings = load_settings(home=home, tenant=tenant)
-    owner, whole = execution_of(terminal, settings, execution)
-    passed = occurrence if occurrence is not None else _open_pass(terminal, settings, whole, step)
+    owner, whole, over = addressed(terminal, settings, execution)
+    passed, closed = (occurrence, "") if occurrence is not None else _asked_pass(terminal, settings, whole, step)
     decision = Decision(
         tenant=owner,
         execution=whole,
@@ -73,24 +76,34 @@ def decide(  # noqa: PLR0913  what was typed
         via="cli",
     )
     append(settings.home, decision)
+    if late := over or closed:
+        raise InvalidInput(f"{late}; the decision is without effect, and written down as one that came too late")
     said = {"tenant": owner, "execution": whole, "step": step, "occurrence": passed, "outcome": outcome, "by": decision.by}
     after = f"`millrace executions history {whole}` shows whether it counts"
     return told(terminal, said, f"'{step}' of {whole}: {outcome} by {decision.by} is taken in; {after}")
 
 
-def _open_pass(terminal: Terminal, settings: Settings, execution: str, step: str) -> int:
-    """Find the pass of a step that is asked about now. Raises InvalidInput where none is, or several are."""
-    asked = f"select step, occurrence from approvals where execution = {quoted(execution)} and status = 'open' order by all"
-    open_ones = ask(terminal, settings.home, Question(asked, settings.tenant)).records()
+def _asked_pass(terminal: Terminal, settings: Settings, execution: str, step: str) -> tuple[int, str]:
+    """Find the pass of a step that is asked about now, else the last one with why it is over.
+
+    Raises InvalidInput where the step never asked, or asks several times at once.
+    """
+    asked = f"select step, occurrence, status from approvals where execution = {quoted(execution)} order by all"
+    rows = ask(terminal, settings.home, Question(asked, settings.tenant)).records()
+    open_ones = [one for one in rows if one["status"] == "open"]
     passes = [int(one["occurrence"]) for one in open_ones if one["step"] == step]
     if len(passes) == 1:
-        return passes[0]
+        return passes[0], ""
     if passes:
         raise InvalidInput(
             f"'{step}' is asked {len(passes)} times at once; say which with --occurrence ({', '.join(map(str, passes))})"
         )
     known = ", ".join(sorted({str(one["step"]) for one in open_ones})) or "none"
-    raise InvalidInput(f"'{step}' of {execution} asks nobody now; open in this execution: {known}")
+    why = f"'{step}' of {execution} asks nobody now; open in this execution: {known}"
+    closed = [one for one in rows if one["step"] == step]
+    if not closed:
+        raise InvalidInput(why)
+    return int(closed[-1]["occurrence"]), f"{why} ('{step}' is {closed[-1]['status']})"
 
 
 def _links(home: Path, row: Mapping[str, Any]) -> Iterator[dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from getpass import getuser
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -49,20 +49,30 @@ def found_execution(terminal: Terminal, settings: Settings, text: str) -> dict[s
     )
 
 
-def execution_of(terminal: Terminal, settings: Settings, text: str) -> tuple[str, str]:
-    """Give tenant and id of an execution that is to do something; a whole id with a tenant needs no views.
+class Addressed(NamedTuple):
+    """An execution that something is said to; `over`: why nothing can be said to it any more."""
 
-    Raises InvalidInput, also for one that has ended: nothing can be said to it any more.
-    """
+    tenant: str
+    execution: str
+    over: str = ""
+
+
+def addressed(terminal: Terminal, settings: Settings, text: str) -> Addressed:
+    """Find the execution whose id begins so; a whole id with a tenant needs no views. Raises InvalidInput where none is found."""
     if settings.tenant is not None and len(text) == ID_CHARACTERS:
-        return settings.tenant, text
+        return Addressed(settings.tenant, text)
     found = found_execution(terminal, settings, text)
-    if found["status"] in ENDED:
-        name = str(found["execution"])
-        raise InvalidInput(
-            f"{name} has ended: {found['status']}; `millrace executions fork {name} --from STEP` starts another one from a step"
-        )
-    return str(found["tenant"]), str(found["execution"])
+    name, status = str(found["execution"]), found["status"]
+    over = f"{name} has ended: {status}; `millrace executions fork {name} --from STEP` starts another one from a step"
+    return Addressed(str(found["tenant"]), name, over if status in ENDED else "")
+
+
+def execution_of(terminal: Terminal, settings: Settings, text: str) -> tuple[str, str]:
+    """Give tenant and id of an execution that is to do something. Raises InvalidInput, also for one that has ended."""
+    found = addressed(terminal, settings, text)
+    if found.over:
+        raise InvalidInput(found.over)
+    return found.tenant, found.execution
 
 
 def who(by: str | None) -> str:

@@ -146,6 +146,24 @@ def test_a_decision_about_nothing_is_refused_here(views: Views, arguments: list[
     assert decisions(views.home) == []
 
 
+def test_a_decision_that_comes_too_late_is_refused_and_written_down(tmp_path: Path) -> None:
+    views = Views(tmp_path)
+    decided = moment(1, "completed", "ask", "approval", occurrence=0, outcome="approved", by="ann")
+    views.history(FIRST, "waiting", asked(0, "ask", people=["ann"]), decided, waiting_on="later", started=NOW_US)
+    over = moment(2, "completed", "ask", "approval", occurrence=0, outcome="rejected")
+    views.history(SECOND_ID, "failed", asked(1, "ask", people=["ann"]), over, moment(2, "ended", "", ""), started=NOW_US)
+    views.project()
+    for log in views.logs.values():
+        log.close()
+    for name, why in (("aa", "asks nobody now"), ("ab", "has ended: failed")):
+        text = command("approvals", "decide", name, "ask", "approved", "--by", "bob", home=views.home, code=2).stderr
+        assert why in text and "written down" in text
+    assert [(one.execution, one.occurrence, one.by) for one in decisions(views.home)] == [
+        (FIRST, 0, "bob"),
+        (SECOND_ID, 0, "bob"),
+    ]
+
+
 def test_an_operators_word_goes_into_the_log(views: Views) -> None:
     command("executions", "cancel", "aa", "--by", "ann", "--role", "support", home=views.home)
     command("executions", "retry", "aa", "--step", "note", home=views.home)
