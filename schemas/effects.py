@@ -84,9 +84,14 @@ class Abandoned(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """The end of an execution; `code` and `message` say why it failed or was cancelled, or the reason of a stop."""
+    """The end of an execution; `code` and `message` say why it failed or was cancelled, or the reason of a stop.
+
+    `step` is where it failed, `undone` what was undone for it: what handlers see as error.step and error.compensated.
+    """
 
     status: Literal["completed", "failed", "cancelled"]
     output: Json = None
     code: str = ""
     message: str = ""
+    step: str = ""
+    undone: tuple[str, ...] = ()

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from schemas.contracts import EventContract
+from schemas.expression.scope import ERROR
 from schemas.expression.types import Type
 from schemas.topics import APPROVAL_EVENTS, FLOW_EVENTS
 
@@ -18,7 +21,7 @@ _ENDED: Final = Type(
         ("version", _STRING),
         ("status", _STRING),
         ("execution", _STRING),
-        ("code", _MAYBE),
+        ("error", msgspec.structs.replace(ERROR, optional=True)),
         ("output", Type("any", optional=True)),
     ),
 )

@@ -16,13 +16,14 @@ import polars as pl
 from operators.triggers.after import TOLD, end_env, fits, output_type
 from schemas.contracts import EventContract
 from schemas.decode import EventFrame, key_rows
+from schemas.expression.scope import ERROR
 from schemas.expression.types import STRING, Type
 from schemas.frames import dtype_of
 from schemas.internal import FLOW_ENDED
 from schemas.program import After
 from schemas.topics import FLOW_EVENTS
 
-DATA: Final = ("flow", "version", "status", "execution", "output")
+DATA: Final = ("flow", *TOLD)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -51,7 +52,8 @@ def data_of(trigger: After) -> Type:
     """Give the type of what windows see of an end: `after.<flow>`, of which one is there."""
     ends = []
     for at, flow in enumerate(trigger.flows):
-        parts = tuple((part, _maybe(output_type(trigger, at) if part == "output" else STRING)) for part in TOLD)
+        of = {"output": output_type(trigger, at), "error": ERROR}
+        parts = tuple((part, _maybe(of.get(part, STRING))) for part in TOLD)
         ends.append((flow, Type("record", optional=True, fields=parts)))
     return Type("record", fields=(("after", Type("record", fields=tuple(ends))),))
 

@@ -226,7 +226,8 @@ OF: Final[dict[str, dict[str, str]]] = {
     },
     "ManualTrigger": {"manual": "Who may start it by hand."},
     "AfterTrigger": {
-        "after": "A flow or a list of flows whose end starts this one; read as `after.flow.output`.",
+        "after": "A flow or a list of flows whose end starts this one; read as `after.flow.output`, `.status`, `.execution`, "
+        "`.version` and, of a bad end, `.error.code`, `.error.step`, `.error.message`, `.error.compensated`.",
         "join": "all: when the last of several has ended for one key; any: at each.",
         "key": "What ends must have in common to belong together; without it the correlation id.",
         "within": "How long after the first end the others may come; what is not complete then is a dead letter `incomplete`.",

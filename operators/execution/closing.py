@@ -32,8 +32,12 @@ def close(run: Run, failure: StepFailed, step: str, status: EndStatus) -> None:
 
 def fail_while_closing(run: Run) -> None:
     """End at once: an error in the steps of on_error has no handler any more."""
-    closing = _closing(run)
-    finish(run, Ended(closing.status, None, closing.code, closing.message))
+    finish(run, end_of(_closing(run)))
+
+
+def end_of(closing: Closing) -> Ended:
+    """Give the bad end that a closing leads to, with what handlers see of its error."""
+    return Ended(closing.status, None, closing.code, closing.message, closing.step, tuple(closing.undone))
 
 
 def output_of(run: Run) -> Any:
@@ -83,18 +87,18 @@ def go_on_closing(run: Run) -> bool:
         return _wait(run)
     if closing.phase == "undo" and _start_handlers(run, closing):
         return True
-    finish(run, _end_of(run, closing))
+    finish(run, _led_to(run, closing))
     return True
 
 
-def _end_of(run: Run, closing: Closing) -> Ended:
+def _led_to(run: Run, closing: Closing) -> Ended:
     """Give the end that all led to; a good one has an output, where that has a value."""
     if closing.status != "completed":
-        return Ended(closing.status, None, closing.code, closing.message)
+        return end_of(closing)
     try:
         return Ended("completed", output_of(run), closing.code, closing.message)
     except StepFailed as failure:
-        return Ended("failed", None, failure.code, failure.message)
+        return Ended("failed", None, failure.code, failure.message, "", tuple(closing.undone))
 
 
 def _closing(run: Run) -> Closing:

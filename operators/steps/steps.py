@@ -9,7 +9,7 @@ from typing import Any, Final, assert_never, cast
 
 import msgspec
 
-from operators.execution.closing import close, finish, stop_well
+from operators.execution.closing import close, end_of, finish, stop_well
 from operators.execution.issue import act, shared_row, shared_template
 from operators.execution.noted import noted
 from operators.execution.run import END, Awaited, Code, Run, Runnable, StepFailed, StepFunction
@@ -22,7 +22,6 @@ from operators.steps.fork import fork, join
 from operators.steps.wait_for import awaited, wait_for
 from operators.triggers.admission import is_limited
 from schemas.commands import compensation_head
-from schemas.effects import Ended
 from schemas.expression.template import Items, Record, Text, Value, Whole, compile_template, template_keys
 from schemas.expression.tree import Node, Tree
 from schemas.expression.walk import keys
@@ -198,7 +197,7 @@ def _stop(step: Stop) -> StepFunction:
         run.note("stopped", step.name, "stop", step.reason)
         closing = run.rest.closing if run.rest is not None else None
         if closing is not None:
-            finish(run, Ended(closing.status, None, closing.code, closing.message))
+            finish(run, end_of(closing))
         elif step.compensate:
             close(run, StepFailed("", step.reason), step.name, "completed")
         else:

@@ -1,7 +1,8 @@
 """Triggers on the end of other flows: whether an end fits, what belongs together, and what a start sees of it.
 
 Reads: the data of `flow.ended`. Emits: the environment of a start: `after.<flow>.status`, `.execution`, `.version`, `.output`,
-and the envelope of the event; the key under which ends of several flows are gathered; the name under which windows count them.
+`.error` (of a bad end), and the envelope of the event; the key under which ends of several flows are gathered; the name
+under which windows count them.
 State: none.
 """
 
@@ -22,7 +23,7 @@ from schemas.ids import key_text, wait_key
 from schemas.internal import FLOW_ENDED
 from schemas.program import After, Program
 
-_DATA: Final = ("flow", "status", "execution", "version", "output")
+_DATA: Final = ("flow", "status", "execution", "version", "output", "error")
 TOLD: Final = _DATA[1:]
 _ENVELOPE: Final = ("id", "source", "type", "subject", "time", "tenant", "correlationid", "causationid")
 _OF_EVENT: Final = tuple(f"event.{name}" for name in _ENVELOPE)
@@ -111,5 +112,5 @@ def gather_key(program: Program, place: int, tenant: str, env: Mapping[str, Any]
 
 def counted_as(trigger: After) -> str:
     """Name the ends that windows of a trigger count, as if they were a type of events: one name, one layout."""
-    said = _encoder.encode((trigger.flows, trigger.status, [output_type(trigger, at) for at in range(len(trigger.flows))]))
+    said = _encoder.encode((trigger.flows, trigger.status, TOLD, [output_type(trigger, at) for at in range(len(trigger.flows))]))
     return f"{FLOW_ENDED}#{blake2b(said, digest_size=8).hexdigest()}"

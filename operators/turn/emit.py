@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -101,11 +101,16 @@ def flow_ended(live: Who, ended: Ended, at_us: int) -> Emitted:
             "version": program.version,
             "status": ended.status,
             "execution": live.id.hex(),
-            "code": ended.code or None,
+            "error": None if ended.status == "completed" else error_of(ended),
             "output": ended.output,
         },
         internal=True,
     )
+
+
+def error_of(ended: Ended) -> dict[str, Any]:
+    """Give what a flow that starts after a bad end sees of it: the same as the steps of its on_error did."""
+    return {"code": ended.code, "step": ended.step, "message": ended.message, "compensated": list(ended.undone)}
 
 
 def shadowed(live: Live, *, absent: bool = False) -> Shadowed:

@@ -51,7 +51,9 @@ steps:
 ---
 flow: of_one_order
 trigger: {after: [extract, enrich], status: any, within: 30m, conditions: [after.extract.status == "completed"]}
-steps: [{emit: order.noticed, with: {order: {said: "{{ event.correlationid }} {{ after.enrich.status }}"}}}]
+steps:
+  - {emit: order.noticed, with: {order: {
+      said: "{{ event.correlationid }} {{ coalesce(after.enrich.error.code, after.enrich.status) }}"}}}
 ---
 flow: often
 trigger:
@@ -66,8 +68,12 @@ trigger:
   after: [extract, enrich]
   join: any
   status: any
-  window: {key: event.tenant, tumbling: 6h, fire: close, retract: 2d, measures: {ends: count()}, when: window.ends < 4}
-steps: [{delay: 20m}, {emit: order.noticed, with: {order: {said: "{{ window.ends }} {{ coalesce(after.extract.status, '') }}"}}}]
+  window: {key: event.tenant, tumbling: 6h, fire: close, retract: 2d,
+    measures: {ends: count(), places: distinct(after.extract.error.step)}, when: window.ends < 4}
+steps:
+  - delay: 20m
+  - {emit: order.noticed, with: {order: {
+      said: "{{ window.ends }} {{ window.places }} {{ coalesce(after.extract.error.message, '') }}"}}}
 on_retract: [{emit: order.noticed, with: {order: {said: none}}}]
 ---
 flow: of_bare
@@ -98,7 +104,8 @@ def records(drawn: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, bytes]]:
         now_us += on * MINUTE_US
         output = {"customer": customer, **({"total": f"{total}.10 GBP"} if flow == "extract" else {})}
         ended = {"flow": flow, "version": "v1", "status": status, "execution": f"x{number}"}
-        data = ended | ({"output": output} if status == "completed" else {"code": "rejected"})
+        error = {"code": f"code_{total}", "step": f"step_{customer}", "message": f"no {number}", "compensated": ["pay"] * total}
+        data = ended | ({"output": output} if status == "completed" else {"error": error})
         envelope = {"id": f"e{number}", "source": f"/flows/{flow}", "type": "flow.ended", "tenant": tenant, "specversion": "1.0"}
         more = {"time": _text(now_us - late * MINUTE_US), "correlationid": f"c{customer}", "data": data}
         yield tenant, json.dumps(envelope | more).encode()

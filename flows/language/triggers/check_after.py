@@ -10,6 +10,7 @@ from flows.language.report import near
 from flows.language.triggers.check_window import check_window
 from flows.language.triggers.reading import WINDOW_MAX_US, Reading
 from flows.language.triggers.started import NOTHING, Started
+from schemas.expression.scope import ERROR
 from schemas.expression.types import ANY, STRING, Type
 from schemas.flow.trigger import AfterTrigger
 from schemas.program import After, Window
@@ -22,7 +23,7 @@ def check_after(reading: Reading, trigger: AfterTrigger, node: Mapping) -> Start
     flows = (trigger.after,) if isinstance(trigger.after, str) else tuple(dict.fromkeys(trigger.after))
     join = trigger.join or ("all" if len(flows) > 1 else "any")
     _check_join(reading, trigger, node, flows)
-    ends = {flow: _end_of(reading, flow, node) for flow in flows}
+    ends = {flow: _end_of(reading, flow, trigger, node) for flow in flows}
     certain = len(flows) == 1 or join == "all"
     after = Type("record", fields=tuple((name, of if certain else optional(of)) for name, of in ends.items()))
     names = Names(NOTHING, "", roots={"after": after}, steps=False)
@@ -64,8 +65,8 @@ def _check_join(reading: Reading, trigger: AfterTrigger, node: Mapping, flows: t
         reading.report.add(inner(node, "window"), "two-sorts", message)
 
 
-def _end_of(reading: Reading, flow: str, node: Mapping) -> Type:
-    """Give what is known of the end of a flow."""
+def _end_of(reading: Reading, flow: str, trigger: AfterTrigger, node: Mapping) -> Type:
+    """Give what is known of the end of a flow: its error is there where only bad ends start this one."""
     known = reading.known.flows.get(flow)
     if known is None:
         places = inner(node, "after")
@@ -75,7 +76,9 @@ def _end_of(reading: Reading, flow: str, node: Mapping) -> Type:
         message = f"no flow '{flow}' is known: what it gives cannot be checked; give its file as well{hint}"
         reading.report.warn(place, "unknown-flow", message)
     output = known.output if known is not None else optional(ANY)
-    return Type("record", fields=(("status", _STATUS), ("execution", STRING), ("version", STRING), ("output", output)))
+    error = ERROR if trigger.status in ("failed", "cancelled") else optional(ERROR)
+    fields = (("status", _STATUS), ("execution", STRING), ("version", STRING), ("output", output), ("error", error))
+    return Type("record", fields=fields)
 
 
 def _any_end(ends: dict[str, Type]) -> Type:

@@ -215,7 +215,7 @@ WRONG: list[tuple[str, list[str]]] = [
         'after: paid\n  key: event.id\n  conditions: [after.paid.outpt.order == "x"]',
         [
             "4:3: error[needs-several]: 'key' says how several flows belong together, and there is one; take it away",
-            "5:16: error[unknown-field]: field 'after.paid.outpt' is not in after.paid (after.paid.status, after.paid.execution, after.paid.version, after.paid.output); did you mean 'after.paid.output'?",
+            "5:16: error[unknown-field]: field 'after.paid.outpt' is not in after.paid (after.paid.status, after.paid.execution, after.paid.version, after.paid.output, after.paid.error); did you mean 'after.paid.output'?",
         ],
     ),
     (
@@ -328,6 +328,14 @@ def test_the_other_sorts_are_their_records() -> None:
     assert isinstance(after, After)
     assert [[name for name, _ in output.fields] for output in after.outputs] == [["order", "total"]]
     assert msgspec.structs.replace(after, outputs=()) == After(("paid",), "any")
+
+
+@pytest.mark.parametrize(("status", "there"), [("failed", True), ("cancelled", True), ("any", False), ("completed", False)])
+def test_the_error_of_an_end_is_there_where_only_bad_ends_start_a_flow(status: str, there: bool) -> None:
+    text = "after: paid\n  status: STATUS\n  conditions: ['starts_with(join(after.paid.error.compensated, \",\"), after.paid.error.code)']"
+    found = [problem.name for problem in checked(text.replace("STATUS", status)).problems]
+    assert ("maybe-missing-branch" in found) is not there
+    assert checked("after: paid\n  status: failed\n  conditions: [after.paid.error.cod == after.paid.error.step]").errors
 
 
 EVERY = [
