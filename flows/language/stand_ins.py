@@ -9,7 +9,7 @@ from typing import Final
 
 from flows.language.check_policy import sort_of_policy
 from flows.language.known import FlowType
-from flows.language.nodes import Mapping, plain
+from flows.language.nodes import Mapping, Scalar, plain
 from flows.language.parse import Document
 from schemas.contracts import EventContract
 from schemas.expression.findings import ExpressionError
@@ -45,7 +45,10 @@ def stand_in_flow(document: Document) -> FlowType:
 def stand_in_policy(document: Document) -> PolicyType:
     """Give a policy of its sort, with the type that it says."""
     if sort_of_policy(document.node) == "table":
-        return PolicyType(document.name, inputs=ANY, answer=ANY)
+        answer, hit = _named_type(document.node, "outputs"), document.node.get("hit")
+        several = isinstance(hit, Scalar) and hit.value == "collect"
+        inputs = _named_type(document.node, "inputs")
+        return PolicyType(document.name, inputs=inputs, answer=Type("list", item=answer) if several else answer)
     key = _named_type(document.node, "key") if sort_of_policy(document.node) == "keyed" else None
     return PolicyType(document.name, value=_named_type(document.node, "type"), key=key)
 

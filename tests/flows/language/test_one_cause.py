@@ -68,6 +68,7 @@ def test_the_documents_are_right() -> None:
         ("value: 5 GBP}", "value: 5 EUR}", "a.yaml:8:42: error[currency-mismatch]"),
         ("default: 2d", "default: 2", "a.yaml:10:70: error[bad-duration]"),
         ("then: {to: a}", "then: {to: 1}", "a.yaml:16:42: error[type-mismatch]"),
+        ("rules: [{when: total > 5 GBP, then: {to: a}}]", "rules: []", "a.yaml:16:8: error[empty-list]"),
         ("delay: 2h", "delay: 2", "a.yaml:22:17: error[bad-duration]"),
         ("{delay: 2h}", "{dely: 2h}", "a.yaml:22:9: error[no-verb]"),
         ("fields: {order: {id: string}}}", "fields: [x]}", "a.yaml:4:29: error[want-mapping]"),
