@@ -163,6 +163,16 @@ def test_send_appends_lines_as_they_are_and_tenants_keep_their_partition(tmp_pat
     assert b'{"n":2,"tenant":"acme"}' in [record for _, _, record in records(tmp_path / "other")]
 
 
+def test_send_keeps_the_order_of_records_of_several_tenants(tmp_path: Path) -> None:
+    written = [f'{{"tenant":"{tenant}","n":{n}}}'.encode() for n in range(20) for tenant in ("acme", "bolt", "cobalt")]
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"\n".join(written))
+    answered("send", "--topic", "support.events", str(path), home=tmp_path / "home")
+    found = records(tmp_path / "home")
+    assert [record for _, _, record in found] == written  # one clock runs for all: what is read before is not late behind others
+    assert len({partition for _, partition, _ in found}) > 1
+
+
 def test_send_encodes_lines_as_avro_by_a_registered_schema(tmp_path: Path) -> None:
     answered("deploy", str(CATALOG / "contracts.yaml"), home=tmp_path / "home")
     path = lines(tmp_path / "events.jsonl", INCIDENT)
