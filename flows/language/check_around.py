@@ -24,6 +24,12 @@ from schemas.program import Limit
 
 TIMEOUT_MAX_US: Final = 1100 * DAY_US
 SPAN_MAX_US: Final = 400 * DAY_US
+NOT_YET: Final = {
+    "objectives": "nothing measures or alarms it",
+    "retention": "histories and the values in them stay",
+    "privacy": "history and views show the values as they are",
+    "views": "no table is made",
+}
 
 
 def check_timeout(flow: Flow, node: Mapping, report: Report) -> int:
@@ -56,10 +62,19 @@ def check_around(flow: Flow, node: Mapping, names: Names, elaborator: Elaborator
     _check_spans(flow, node, elaborator.report)
     _check_privacy(flow, node, names, elaborator.report)
     check_views(flow, node, names, elaborator)
+    _warn_not_yet(node, elaborator.report)
     rollout = inner(node, "rollout")
     by = _key(rollout, "by", names, elaborator) if flow.rollout.by is not None else None
     check_rollout(flow, rollout, by, elaborator.report)
     return Around(tuple(_limits(flow, inner(node, "limits"), names, elaborator)), by)
+
+
+def _warn_not_yet(node: Mapping, report: Report) -> None:
+    """Say of keys that are checked and kept that nobody acts on them: who writes `privacy` must not rely on it."""
+    for key, what in NOT_YET.items():
+        place = node.key(key)
+        if place is not None:
+            report.warn(place, "not-yet", f"'{key}' is checked and kept, and this version of Millrace does not act on it: {what}")
 
 
 def _limits(flow: Flow, node: Node, names: Names, elaborator: Elaborator) -> Iterator[Limit]:

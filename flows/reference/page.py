@@ -42,7 +42,7 @@ def functions_page() -> str:
 def whole() -> str:
     """Write all pages as one document."""
     lines = ["# The flow language", ""]
-    lines += [f"- {group}: {', '.join(names)}" for group, names in GROUPS.items()]
+    lines += [f"- {group}: {', '.join(names)}" for group, names in GROUPS.items()] + ["- functions"]
     pages = [page(construct) for construct in CONSTRUCTS]
     return "\n".join(lines) + "\n\n" + "\n".join([*pages, functions_page()])
 

@@ -41,14 +41,14 @@ class Limits(Words):
 
 
 class Objectives(Words):
-    """What is measured and alarmed, never enforced: so large a share of the executions is complete in so much time."""
+    """What shall be measured and never enforced: so large a share is complete in so much time. Nothing acts on it yet."""
 
     complete: Duration
     share: Annotated[int | Decimal, Field(gt=0, le=1, json_schema_extra=LITERAL)] = Decimal("0.99")
 
 
 class Retention(Words):
-    """How long histories stay, and how long the values of fields in them."""
+    """How long histories shall stay, and the values of fields in them. Nothing acts on it yet."""
 
     history: Duration | None = None
     data: Duration | None = None
@@ -63,7 +63,7 @@ class Rollout(Words):
 
 
 class View(Words):
-    """A table that is kept fresh, of executions, actions or events."""
+    """A table over executions, actions or events. Nothing acts on it yet."""
 
     view: Name
     from_: Annotated[Literal["executions", "actions", "events"], Field(json_schema_extra=LITERAL)] = Field(alias="from")

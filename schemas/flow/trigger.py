@@ -169,7 +169,7 @@ class ManualRule(Words):
 
 
 class ManualTrigger(Words):
-    """Start by hand: console, API, command line."""
+    """Start by hand: over HTTP, or on the command line."""
 
     manual: ManualRule
     id: Expression | None = Field(None, json_schema_extra=EXPRESSION)
