@@ -33,9 +33,10 @@ from operators.execution.answers import (
     time_out_action,
     waiting_token,
 )
+from operators.execution.asked_policies import use_asked
 from operators.execution.closing import close
 from operators.execution.execution import Cause, Parked, Rest, State
-from operators.execution.run import Advanced, Moment, Run, Runnable, StepFailed, advanced, after, begin, note_policies, resume
+from operators.execution.run import Advanced, Moment, Run, Runnable, StepFailed, advanced, after, begin, resume
 from operators.steps.approve import find_ballot, give_notice, refusal, take_decision, time_out_asking
 from operators.steps.call_flow import open_call, take_end, waiting_call
 from operators.steps.for_each import go_on
@@ -56,6 +57,7 @@ def start(runnable: Runnable, tenant: str, execution: bytes, cause: Cause, env: 
     """
     run = begin(Moment(runnable, tenant, execution, None, now_us), cause, dict(env), now_us)
     run.note("started", "", "")
+    use_asked(run)
     hide_verdict(run)
     return begin_steps(run, runnable.program.entry)
 
@@ -82,10 +84,8 @@ def fire(moment: Moment, token: int) -> Advanced | None:
     if parked is None:
         return None
     if parked.due_us >= run.deadline_us:
-        note_policies(run)
         return _time_out_all(run, parked)
     if parked.kind == "notice":
-        note_policies(run)
         give_notice(run, parked)
         return carry(run)
     return _go_on(run, _DUE.get(type(run.runnable.program.steps[parked.step]), _end_delay), parked)
@@ -127,7 +127,6 @@ def meet(moment: Moment, token: int, event: MetEvent) -> Advanced | None:
     following = None if parked is None else take_event(run, parked, event)
     if following is None:
         return None
-    note_policies(run)
     go(run, following)
     return carry(run)
 
@@ -157,7 +156,6 @@ def decide(moment: Moment, decision: Decision) -> Advanced:
         return standing(run)
     following = take_decision(run, parked, decision)
     if following is not None:
-        note_policies(run)
         go(run, following)
     return carry(run)
 
@@ -183,7 +181,6 @@ def command(moment: Moment, order: OperatorCommand) -> Advanced | None:
         return discard(run, rest.watch) if order.command == "cancel" else None
     if rest.queued is not None:
         return withdraw(run, order)
-    note_policies(run)
     return operate(run, order)
 
 
@@ -196,13 +193,11 @@ def retract(moment: Moment, event: MetEvent) -> Advanced | None:
     hidden = (run.rest or _NOTHING).hidden
     if hidden is None or not disproves(run, hidden, event):
         return None
-    note_policies(run)
     return take_back(run, event)
 
 
 def _go_on(run: Run, following: Callable[Concatenate[Run, P], int], *told: P.args, **named: P.kwargs) -> Advanced:
     """Carry the current token on with what its step says now; it may fail."""
-    note_policies(run)
     try:
         at = following(run, *told, **named)
     except StepFailed as failure:

@@ -9,7 +9,7 @@ from operators.advance.forked import FORK, go_on_from
 from operators.execution.closing import fail_output, finish, go_on_closing, output_of
 from operators.execution.execution import NOWHERE, Parked
 from operators.execution.frames import is_alive
-from operators.execution.run import ARM, FOREVER_US, PUMP, STEPS_MAX, Advanced, Run, StepFailed, advanced, note_policies
+from operators.execution.run import ARM, FOREVER_US, PUMP, STEPS_MAX, Advanced, Run, StepFailed, advanced
 from operators.steps.for_each import start_items
 from schemas.effects import Ended
 from schemas.expression.template import MissingValue
@@ -105,7 +105,6 @@ def begin_steps(run: Run, entry: int) -> Advanced:
     """Start the first token; that of a fork where it goes on."""
     if FORK in run.root:
         entry = go_on_from(run)
-    note_policies(run)
     go(run, entry)
     return carry(run)
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from operators.advance.hidden import hide_verdict, unhide
 from operators.advance.onward import begin_steps, timer_of
+from operators.execution.asked_policies import use_asked
 from operators.execution.execution import NOWHERE, Cause, Parked, Queueing
 from operators.execution.run import Advanced, Moment, Run, advanced, begin, resume
 from schemas.effects import Ended
@@ -25,6 +26,7 @@ def enqueue(moment: Moment, cause: Cause, env: Mapping[str, Any], place: Queuein
     """Let a start wait; `moment.state` is None. `env` holds the keys that the program reads."""
     run = begin(moment, cause, dict(env), moment.now_us)
     run.note("entered", "", VERB, {"limit": place.limit, "until": place.due_us})
+    use_asked(run)
     run.timers_set.append(timer_of(TOKEN, run.deadline_us))
     hide_verdict(run)
     return _stand(run, place)
@@ -61,8 +63,6 @@ def admit(moment: Moment) -> Advanced:
     _leave(run)
     run.started_us = run.now_us
     run.deadline_us = run.now_us + run.runnable.program.timeout_us
-    if moment.policies:
-        run.root.update(moment.policies)
     run.note("started", "", "")
     return begin_steps(run, run.runnable.program.entry)
 

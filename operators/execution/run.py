@@ -17,6 +17,7 @@ from operators.execution.wait_shapes import Way
 from schemas.commands import Command
 from schemas.effects import Abandoned, Called, Emitted, Ended, Unwanted, Waiting
 from schemas.errors import BrokenInvariant
+from schemas.expression.rows import USE
 from schemas.program import END, Program
 from schemas.records import Kind, Status, Transition
 
@@ -26,6 +27,7 @@ PUMP: Final = -1  # in place of a token: start the next items of a for_each
 ARM: Final = -2  # in place of a token: start arm 0 of a parallel, one less for each further arm
 FOREVER_US: Final = 1 << 62
 POLICIES: Final = "policies"
+_NONE: Final[Mapping[str, str]] = {}
 
 StepFunction = Callable[["Run"], int]
 
@@ -235,6 +237,14 @@ class Run(msgspec.Struct):
         """Let a token go on before those that wait for their turn already."""
         self.agenda.append((token, frame, step))
 
+    def use_policy(self, name: str) -> None:
+        """Hear that a policy was read: history says which version, at that moment."""
+        version = self.root.get(POLICIES, _NONE).get(name)
+        known = self.rest.policies if self.rest is not None else {}
+        if version is not None and known.get(name) != version:
+            self.more().policies = {**known, name: version}
+            self.note("used", "", "policy", {name: version})
+
     def end(self, ended: Ended) -> None:
         """End the execution: every token stops where it is."""
         self.status, self.ended = ended.status, ended
@@ -251,6 +261,7 @@ def begin(moment: Moment, cause: Cause, env: dict[str, Any], started_us: int) ->
     run = Run(runnable, moment.tenant, execution, execution.hex(), cause, moment.now_us, started_us, deadline_us, env, env)
     if runnable.uses_execution:
         _bind_execution(run)
+    see_policies(run, moment.policies)
     return run
 
 
@@ -261,8 +272,6 @@ def resume(moment: Moment) -> Run:
         raise BrokenInvariant("an execution without a state was to go on")
     env = dict(state.env)
     run = begin(moment, state.cause, env, state.started_us)
-    if moment.policies:
-        env.update(moment.policies)
     for parked in state.parked:
         run.parked[parked.token] = parked
     if state.passes:
@@ -290,12 +299,11 @@ def _bind_execution(run: Run) -> None:
     )
 
 
-def note_policies(run: Run) -> None:
-    """Write down which versions of policies hold, if that has changed."""
-    versions = run.root.get(POLICIES)
-    if versions and versions != (run.rest.policies if run.rest is not None else None):
-        run.more().policies = dict(versions)
-        run.note("used", "", "policy", dict(versions))
+def see_policies(run: Run, policies: Mapping[str, Any]) -> None:
+    """Let an execution read the policies in force now; each that is read is noted, with its version where that has changed."""
+    run.root.update(policies)
+    if POLICIES in run.root:
+        run.root[USE] = run.use_policy
 
 
 def advanced(run: Run, *, keep: bool) -> Advanced:

@@ -6,6 +6,8 @@ from operators.execution.issue import shared_template
 from operators.execution.noted import noted
 from operators.execution.run import POLICIES, Run, StepFailed, StepFunction
 from operators.steps.decision_table import Misfit, evaluate
+from schemas.expression.rows import USE
+from schemas.expression.types import Type
 from schemas.policy import TablePolicy
 from schemas.program import Decide
 
@@ -19,12 +21,14 @@ def decide_by_table(step: Decide) -> StepFunction:
         if not isinstance(table, TablePolicy):
             raise StepFailed("missing_value", f"there is no decision table '{step.policy}' now; deploy one")
         try:
+            run.use_policy(step.policy)
             answer = evaluate(table, inputs(run.env), {name: run.env.get(name) for name in _names(table)})
         except Misfit as misfit:
             raise StepFailed(misfit.code, misfit.message) from misfit
         if step.bind:
             run.bind(step.bind, answer.value)
-        said = {"policy": step.policy, "version": table.version, "rules": list(answer.rules), "answer": noted(answer.value)}
+        of = Type("list", item=table.outputs) if table.hit == "collect" else table.outputs
+        said = {"policy": step.policy, "version": table.version, "rules": list(answer.rules), "answer": noted(answer.value, of)}
         run.note("completed", step.name, "decide", said)
         return step.next
 
@@ -32,4 +36,4 @@ def decide_by_table(step: Decide) -> StepFunction:
 
 
 def _names(table: TablePolicy) -> list[str]:
-    return [f"{POLICIES}.{name}" for name in table.policies]
+    return [USE, *(f"{POLICIES}.{name}" for name in table.policies)]

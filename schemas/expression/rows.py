@@ -39,6 +39,8 @@ from schemas.expression.types import Type
 Env = Mapping[str, Any]
 Row = Callable[[Env], Any]
 Step = Callable[[Any], Any]
+_POLICIES: Final = "policies."  # keys of policies begin with it
+USE: Final = "policies.#use"  # what stands here in an environment is told the name of each policy that is read
 
 
 def compile_row(tree: Tree) -> Row:
@@ -63,10 +65,24 @@ def _param(tree: Param) -> Row:
 
 def _field(tree: Field) -> Row:
     key = tree.key
+    if key.startswith(_POLICIES):
+        return _policy(key, reach_into(tree.rest))
     if not tree.rest:
         return lambda env: env.get(key)
     reach = reach_into(tree.rest)
     return lambda env: reach(env.get(key))
+
+
+def _policy(key: str, reach: Step) -> Row:
+    name = key.removeprefix(_POLICIES)
+
+    def read(env: Env) -> Any:
+        use = env.get(USE)
+        if use is not None:
+            use(name)
+        return reach(env.get(key))
+
+    return read
 
 
 def reach_into(rest: tuple[str | int, ...]) -> Step:
@@ -231,8 +247,10 @@ def _lookup(tree: Lookup) -> Row:
     if tree.default is not None:
         return _strict(item, bound_values(tree).at)
 
+    read = _policy(key, reach_into(()))
+
     def run(env: Env) -> Any:
-        asked, keyed = item(env), env.get(key)
+        asked, keyed = item(env), read(env)
         return None if asked is None or keyed is None else keyed.at(asked)
 
     return run

@@ -12,10 +12,11 @@ from schemas.expression.check import elaborate
 from schemas.expression.parse import parse
 from schemas.expression.scope import Scope
 from schemas.expression.template import parse_template
-from schemas.expression.types import BOOL, STRING, Type
+from schemas.expression.tree import Compare, Field
+from schemas.expression.types import BOOL, DECIMAL, STRING, Type
 from schemas.ids import action_id
 from schemas.policy import Rule, TablePolicy
-from schemas.program import END, Call, Compensation, Decide, Emit, Fork, Join, Stop
+from schemas.program import END, Arm, Branch, Call, Compensation, Decide, Emit, EventTrigger, Fork, Join, Manual, Stop
 from tests.operators.executions import CAUSE, HOUR, ID, NOW, World, act, asked, data, runnable, tree, wait
 
 OUTPUT = Type("record", fields=(("invoice", STRING),))
@@ -191,12 +192,50 @@ def test_a_table_that_is_gone_is_an_error() -> None:
     assert world.details("failed")[0]["code"] == "missing_value"
 
 
-def test_versions_of_policies_are_noted_once_a_change_and_not_stored() -> None:
-    policies: dict[str, Any] = {"policies.limit": Decimal(5), "policies": {"limit": "p1"}}
-    world = World(runnable(wait("paid", 1), wait("seen", 2), wait("other"), policies=("limit",)), policies).start()
+LIMIT = Field("policies.limit", (), DECIMAL)
+OVER = Compare(">", Field("order.total", (), DECIMAL), LIMIT)
+
+
+def _at(version: str) -> dict[str, Any]:
+    return {"policies.limit": Decimal(version[1:]), "policies": {"limit": version, "other": "o1"}}
+
+
+def _say(name: str, following: int) -> Emit:
+    """Make an event whose key reads the policy."""
+    return Emit(name, "order.held", "orders.events", data({}), following, LIMIT)
+
+
+def test_a_policy_is_noted_where_it_is_read_in_the_version_of_that_moment_and_not_stored() -> None:
+    world = World(runnable(wait("paid", 1), _say("say", 2), wait("seen", 3), _say("again", END), policies=("limit",)), _at("p1"))
+    assert world.start().details("used") == []  # what lies ahead may be another one by then
     assert world.state is not None
     assert not any(key.startswith("policies") for key in world.state.env)
+    world.policies = _at("p2")
     world.meet({}, 1)
-    world.policies = {"policies.limit": Decimal(6), "policies": {"limit": "p2"}}
+    assert world.details("used") == [{"limit": "p2"}]
+    world.policies = _at("p3")
     world.meet({}, 2)
-    assert world.details("used") == [{"limit": "p1"}, {"limit": "p2"}]
+    assert world.details("used") == [{"limit": "p2"}, {"limit": "p3"}]
+    kinds = [one.kind for one in world.all[-1].transitions]
+    assert kinds.index("used") < kinds.index("emitted")
+
+
+def test_a_policy_that_has_not_changed_is_noted_once() -> None:
+    world = World(runnable(_say("say", 1), wait("paid", 2), _say("again", END), policies=("limit",)), _at("p1")).start()
+    world.meet({}, 1)
+    assert [one.subject for advanced in world.all for one in advanced.events] == ["1", "1"]
+    assert world.details("used") == [{"limit": "p1"}]
+
+
+def test_a_condition_that_is_never_reached_uses_nothing() -> None:
+    arms = (Arm(tree('order.id == "A1"'), 1), Arm(OVER, 2))
+    world = World(runnable(Branch("choose", arms, END), act("one"), act("two"), policies=("limit",)), _at("p1")).start()
+    assert world.status == "completed"
+    assert world.details("used") == []
+
+
+def test_what_the_trigger_asked_is_noted_at_the_start_and_by_hand_nothing() -> None:
+    triggers = (EventTrigger("order.placed", OVER, "placed"), Manual((), None, "hand"))
+    flow = runnable(act("one"), policies=("limit", "other"), triggers=triggers)
+    assert World(flow, _at("p1")).start(**{"trigger.name": "placed"}).details("used") == [{"limit": "p1"}]
+    assert World(flow, _at("p1")).start(**{"trigger.name": "hand"}).details("used") == []
