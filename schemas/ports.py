@@ -297,7 +297,7 @@ class TurnCommit:
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
     reached: Mapping[Slot, int] | None = None  # up to where executions have worked on a turn that goes on; None: as before
-    past_us: int | None = None  # up to when every input has been read (wall clock); None: as before
+    past_us: int | None = None  # up to when every input has been read, by the event clock the time then; None: a turn goes on
     met: Mapping[bytes, str] | None = (
         None  # tenants of events, by key, that met waits in slices and are not seen yet; None: as before
     )
@@ -322,7 +322,7 @@ class StoreMeta:
     epoch: int
     sources: Mapping[str, str] = field(default_factory=dict)  # incarnation of each file that the positions belong to
     live: int = 0  # executions that live, watches among them
-    past_us: int = 0  # up to when every input had been read (wall clock)
+    past_us: int = 0  # up to when every input had been read behind the last whole turn; under the event clock the time then
 
 
 class StateStore(Protocol):

@@ -16,6 +16,7 @@ from flows.engine.triggers import Triggers
 from flows.engine.work import JoinedWork
 from operators.turn.deployed import Deployed
 from operators.turn.times import END_OF_TIME, Times
+from schemas.ports import StoreMeta
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,8 @@ class Clockwork:
         return self.committed.clock_at(self.ports.clock.now_us())
 
     def before_us(self) -> int:
-        """Give the clock before the first row of a turn."""
-        return self.committed.now_us if self.kind == "events" else self.wall_now_us()
+        """Give the clock before the first row of a turn: where windows are, who do not go on with the parts of one."""
+        return self.intake.passed_us or self.committed.now_us if self.kind == "events" else self.wall_now_us()
 
     def from_us(self) -> int:
         """Give up to when every input had been read behind the last turn."""
@@ -81,6 +82,11 @@ class Clockwork:
 
     def _held(self) -> bool:
         return self.committed.open_actions > 0 or self.deployed.clock_held
+
+
+def begun_us(kind: Literal["wall", "events"], meta: StoreMeta) -> int:
+    """Give the clock as of the last whole turn: a turn that went on in parts and did not end is read again from there."""
+    return meta.past_us or meta.now_us if kind == "events" else meta.now_us
 
 
 def _first(*times: int | None) -> int | None:

@@ -26,7 +26,7 @@ class Behind(NamedTuple):
     changes: TriggerChanges = UNCHANGED
     held_back: Mapping[HeldBack, int] | None = None
     reached: Mapping[Slot, int] | None = None
-    past_us: int | None = None  # up to when they have been read (wall clock)
+    past_us: int | None = None  # up to when they have been read; by the event clock the time then
 
 
 class Committed:

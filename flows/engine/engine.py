@@ -11,7 +11,7 @@ from typing import Final
 
 from flows.engine import letters
 from flows.engine.careful import Careful
-from flows.engine.clockwork import Clockwork
+from flows.engine.clockwork import Clockwork, begun_us
 from flows.engine.committed import Behind, Committed
 from flows.engine.intake import Intake, positions_behind
 from flows.engine.join import join_turn, match_turn
@@ -72,7 +72,7 @@ class Engine:
         restore_catalogue(ports.controls, self._committed.positions, self._registry, self._deployed)
         restore_shapes(store, self._deployed.shapes)
         restore_seen(store, self._seen)
-        self._triggers = Triggers(store, self._deployed, settings.clock, meta.now_us)
+        self._triggers = Triggers(store, self._deployed, settings.clock, begun_us(settings.clock, meta))
         self._time = Clockwork(settings.clock, ports, self._committed, self._intake, self._triggers, self._deployed)
         self._reading = Reading(store, self._world, self._seen, settings)
         self._sharing.restore(store.held_back(), Known(self._committed.positions, self._registry), ports.reopen)
@@ -158,7 +158,8 @@ class Engine:
         self._taken_us = min((chunk.appended_us for chunk in chunks), default=None)
         lost = [letters.damaged(one, start_us) for one in damaged]
         now_us = start_us if chunks or now_us is None else max(start_us, now_us)
-        return Taken(chunks, positions, [*poison, *more, *lost], now_us, past_us, self._time.from_us(), len(held))
+        dead = [*poison, *more, *lost]
+        return Taken(chunks, positions, dead, now_us, past_us, self._time.from_us(), len(held), self.now_us)
 
     def _take_chunks(self) -> Sequence[Chunk]:
         if self._careful.rows:
@@ -236,7 +237,7 @@ class Engine:
             return Behind(reached=self._reached.behind(decoded.taken, part, stretches=not self._sharing.share.waiting))
         positions = decoded.taken.positions
         reached = self._reached.passed({**self._committed.positions, **positions})
-        past_us = part.times.past_us if part.times.kind == "wall" else None
+        past_us = part.times.past_us if part.times.kind == "wall" else decoded.now_us
         return Behind(positions, decoded.outcomes, self._triggers.take_changes(), self._sharing.places(), reached, past_us)
 
     def _commit(self, result: TurnResult, now_us: int, inputs: Behind) -> None:

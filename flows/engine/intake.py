@@ -22,7 +22,7 @@ class Intake:
         self._readers = readers
         self._share = share
         self.held = 0  # chunks at the head of the last take that had waited for their share: they were read before
-        self.passed_us = passed_us  # up to when all had been read behind the last turn (wall clock)
+        self.passed_us = passed_us  # up to when all had been read behind the last turn; under the event clock the time then
         self._progress = Progress(readers)
         self._kept: list[Chunk] = []
 
@@ -59,7 +59,7 @@ class Intake:
         return min(known if waiting_us is None else [*known, waiting_us - 1])
 
     def passed(self, past_us: int | None) -> None:
-        """Hear up to when everything had been read, as far as a turn is committed; that does not go back."""
+        """Hear up to when everything had been read, or what time it was, as far as a turn is committed; that does not go back."""
         self.passed_us = max(self.passed_us, past_us or 0)
 
     def take_damaged(self) -> list[Damage]:

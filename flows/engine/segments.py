@@ -62,9 +62,10 @@ def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings, shar
     taken = replace(taken, chunks=going, past_us=past_us)
     wall = settings.clock == "wall"
     before = pasts(going, past_us, taken.from_us) if wall else [END_OF_TIME] * len(going)
-    read = read_inputs(going, lambda row: int(clock[row - 1]) if row else taken.now_us, before)
+    reached = np.maximum(clock, taken.reached_us)
+    read = read_inputs(going, lambda row: int(reached[row - 1]) if row else max(taken.now_us, taken.reached_us), before)
     outcomes = read.outcomes + outcomes_aside(taken.poison)
-    return DecodedWork(taken, segments, clock, [*dead, *read.dead], outcomes, now_us, read.inputs)
+    return DecodedWork(taken, segments, reached, [*dead, *read.dead], outcomes, now_us, clock, read.inputs)
 
 
 def _cut(chunks: Sequence[Chunk]) -> Iterable[tuple[list[Chunk], list[Chunk]]]:

@@ -98,13 +98,13 @@ class _Sweep:
         self._untils = _untils(work, events=self._events)
         self._outside = _outside(work)
         self._now_us = work.taken.now_us
-        self.found = Sightings(start_us=self._now_us)
+        self.found = Sightings(start_us=max(self._now_us, work.taken.reached_us))
         if not self._events:
             self._take_slots(self._now_us)
 
     def before(self, first_row: int) -> None:
         """Hear that the catalogue has taken in what comes before a segment."""
-        clock = self._work.clock
+        clock = self._work.trigger_clock
         self._of._follow(self._now_us)
         if self._events and first_row < len(clock):
             self._of._book.begin(int(clock[first_row]))
@@ -116,15 +116,15 @@ class _Sweep:
         for one in with_ends(frames, counted):
             if one.type in windows.events():
                 places = one.frame["row"].to_numpy().astype(np.int64) + first_row
-                clock, until = self._work.clock[places], self._untils[places]
+                clock, until = self._work.trigger_clock[places], self._untils[places]
                 self._note(windows.take(Events(one.type, one.frame, one.contract.data, clock, until)), one, first_row)
         if rows:
             last = first_row + rows - 1
-            self._now_us = int(self._work.clock[last])
+            self._now_us = int(self._work.trigger_clock[last])
             self._note(windows.advance(int(self._untils[last])), None, first_row)
             reached = self._outside[np.searchsorted(self._outside, first_row) : np.searchsorted(self._outside, last, "right")]
             if self._events and len(reached):
-                self._take_slots(int(self._work.clock[reached[-1]]))
+                self._take_slots(int(self._work.trigger_clock[reached[-1]]))
 
     def end(self) -> Sightings:
         """Let the clock go on to the turn's end, and deadlines pass as far as inputs were read."""
@@ -142,14 +142,14 @@ class _Sweep:
         """Give the row before the first one from outside that has reached a time."""
         if not self._events:
             return -1
-        at = int(np.searchsorted(self._work.clock[self._outside], due_us, "left"))
+        at = int(np.searchsorted(self._work.trigger_clock[self._outside], due_us, "left"))
         return int(self._outside[at]) - 1
 
     def _row_of_deadline(self, due_us: int) -> int:
         """Give the row before the first one that is beyond a time."""
         if not self._events:
             return int(np.searchsorted(self._untils, due_us, "left")) - 1
-        return int(np.searchsorted(self._work.clock, due_us, "right")) - 1
+        return int(np.searchsorted(self._work.trigger_clock, due_us, "right")) - 1
 
     def _note(self, found: Sequence[Found], events: EventFrame | None, first_row: int) -> None:
         for one in found:
@@ -179,7 +179,7 @@ class _Sweep:
     def _late(self, late: pl.DataFrame, events: EventFrame, first_row: int) -> Iterator[Late]:
         places = late["row"].to_numpy()
         frame = events.frame[places]
-        clock = self._work.clock[frame["row"].to_numpy().astype(np.int64) + first_row].tolist()
+        clock = self._work.trigger_clock[frame["row"].to_numpy().astype(np.int64) + first_row].tolist()
         listed = zip(late["tenant"], late["flow"], frame["id"], frame["time"], clock, late["key"], strict=True)
         for tenant, flow, event, time, at, key in listed:
             yield Late(tenant=tenant, flow=flow, event=event, time=time, appended_at=at, key=key)
@@ -199,7 +199,7 @@ def _outside(work: DecodedWork) -> Ints:
 def _untils(work: DecodedWork, *, events: bool) -> Ints:
     """Give the time up to which deadlines have passed before each row (operators/turn/times.py)."""
     if events:
-        return work.clock - 1
+        return work.trigger_clock - 1
     listed = bounds(work.taken.chunks, work.taken.past_us, work.taken.from_us)
     if not listed:
         return np.full(len(work.clock), -1, np.int64)

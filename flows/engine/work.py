@@ -28,6 +28,7 @@ class Taken:
     past_us: int = 0  # up to when every input has been read, behind the last row
     from_us: int = 0  # and before the first one: what passed in an earlier turn stays so
     held: int = 0  # chunks at the head that had waited for their tenant's share
+    reached_us: int = 0  # where executions are: of a turn that is read again after a death they went on, windows did not
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class DecodedWork:
-    """A turn's records as columns. `clock` is the time at each row of all segments together."""
+    """A turn's records as columns. `clock` is the time at each row of all segments together, `trigger_clock` for windows."""
 
     taken: Taken
     segments: Sequence[Segment]
@@ -48,6 +49,7 @@ class DecodedWork:
     dead: Sequence[DeadLetter]
     outcomes: int  # commands that got their first outcome
     now_us: int  # the clock behind the last row
+    trigger_clock: npt.NDArray[np.int64]  # the same as `clock`, but of a turn that is read again: as it was the first time
     inputs: Sequence[Input] = ()  # records for executions
 
 

@@ -104,3 +104,63 @@ def test_what_is_over_comes_in_order_of_its_time_and_of_two_at_one_time_the_dela
         one.come_to_rest()
         order = [(action["step"].removeprefix("said_"), action["data"]["order"]) for action in one.actions]
     assert order == [(step, of) for step in ("w10", "d20", "d30", "w30", "d40") for of in ("O1", "O2")]
+
+
+COUNTED = """
+event: order.placed
+topic: shop.events
+fields: {order: {id: string}}
+---
+event: order.paid
+topic: shop.events
+fields: {order: {id: string}}
+---
+flow: waits
+trigger: {event: order.paid, conditions: [order.id == "first"]}
+steps:
+  - parallel:
+      one: [{delay: 61m}, {action: note, as: said_one, with: {order: "{{ order.id }}"}}]
+      two: [{delay: 62m}, {action: note, as: said_two, with: {order: "{{ order.id }}"}}]
+      three: [{delay: 63m}, {action: note, as: said_three, with: {order: "{{ order.id }}"}}]
+    join: all
+    as: arms
+---
+flow: counted
+trigger:
+  event: order.placed
+  window: {key: order.id, tumbling: 6h, fire: every, lateness: 10m, measures: {orders: count()}}
+steps: [{action: note, as: counted, with: {order: "{{ event.id }} {{ window.orders }}"}}]
+"""
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_windows_go_on_from_where_they_were_when_a_turn_dies_between_its_parts(tmp_path: Path, parts: int) -> None:
+    """What the clock has reached by a part is not when the events of the turn arrived: they are read again."""
+    (tmp_path / "flows.yaml").write_text(COUNTED)
+    found = load_definitions([tmp_path / "flows.yaml"])
+    assert found.ok, found.problems
+    numbers = iter(range(1, 10))
+    controls = [encode(one) for one in control_records(found, lambda _: next(numbers), avro_schema)]
+    with recorded(EngineSettings("events", 8192, partitions=PARTITIONS), 0, 1) as one:
+        since_us = one._clock.at_us
+
+        def send(kind: str, name: str, order: str, second: int) -> None:
+            event = {"specversion": "1.0", "source": "/law", "type": kind, "tenant": TENANT, "id": name}
+            event |= {"time": stamp(since_us + second * 1_000_000)}
+            one.send("shop.events", json.dumps(event | {"data": {"order": {"id": order}}}).encode())
+
+        one.send(CONTROL, encode(Control(key=HOLD, value=True)), *controls)
+        send("order.paid", "e0", "first", -3600)
+        assert one.step()
+        send("order.placed", "e1", "O1", 0)
+        send("order.paid", "e2", "second", 300)  # three delays end between the two
+        assert one.step(parts)
+        assert one.partings == 1
+        assert one.step()
+        send("order.paid", "e3", "third", 630)  # e1 came 10m30s ago: nothing before it is waited for any more
+        send("order.placed", "e4", "O1", -1)
+        one.come_to_rest()
+        counted = [(one["data"]["order"], one["time"]) for one in one.actions if one["step"] == "counted"]
+    assert one.late == [("O1", "e4")]
+    assert counted == [("e1 1", stamp(since_us + 600_000_000))]
+    assert len(one.actions) == 4
