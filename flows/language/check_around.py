@@ -8,10 +8,11 @@ from typing import Final, Literal
 
 from flows.language.check_rollout import check_rollout
 from flows.language.check_views import check_views
+from flows.language.declared_types import tell_types
 from flows.language.elaborate import Elaborator
 from flows.language.literals import DAY_US, check_retry, positive
 from flows.language.names import Names
-from flows.language.nodes import Mapping, Node, inner, plain
+from flows.language.nodes import Mapping, Node, inner
 from flows.language.report import Report, listed, near
 from schemas.expression.findings import ExpressionError
 from schemas.expression.fit import type_of
@@ -154,20 +155,5 @@ def check_inputs(flow: Flow, node: Mapping, report: Report) -> Type | None:
     try:
         return parse_type(flow.inputs)
     except ExpressionError as error:
-        report.add(blamed_type(place), error.name, error.message, error.at)
+        tell_types(error, [place], report)
         return Type("record", fields=tuple((name, ANY) for name in flow.inputs))
-
-
-def blamed_type(place: Node) -> Node:
-    """Give the text under a place that is no type."""
-    if isinstance(place, Mapping):
-        return next((found for _, value in place.items if (found := blamed_type(value)) is not value or _is_bad(value)), place)
-    return place
-
-
-def _is_bad(node: Node) -> bool:
-    try:
-        parse_type(plain(node))
-    except ExpressionError:
-        return True
-    return False

@@ -8,6 +8,7 @@ from typing import Final
 from flows.language.canonical_words import canonical_data, one_condition
 from flows.language.check_actions import refuse_missing
 from flows.language.conditions import read_condition
+from flows.language.declared_types import tell_types
 from flows.language.elaborate import Elaborator, Elsewhere
 from flows.language.names import Bound, Names
 from flows.language.nodes import Mapping, Node, Sequence, inner
@@ -75,22 +76,13 @@ def _record(model: PolicyDocument, node: Mapping, key: str, report: Report) -> T
     try:
         of = parse_type(getattr(model, key))
     except ExpressionError as error:
-        blamed = next((value for name, value in place.items if _is_bad(value)), place) if isinstance(place, Mapping) else place
-        report.add(blamed, error.name, error.message, error.at)
+        tell_types(error, [place], report)
         return None
     for name, _ in of.fields:
         if name in ROOTS:
             where = (place.key(name) if isinstance(place, Mapping) else None) or place
             report.add(where, "bad-name", f"'{name}' is a root of expressions and cannot be one of {key}; choose another name")
     return of
-
-
-def _is_bad(node: Node) -> bool:
-    try:
-        parse_type(getattr(node, "value", ""))
-    except ExpressionError:
-        return True
-    return False
 
 
 def _answer(place: Node, names: Names, outputs: Type, elaborator: Elaborator) -> Template:

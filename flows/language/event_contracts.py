@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows.language.declared_types import tell_types
 from flows.language.nodes import Mapping, Node, find
 from flows.language.report import Report, listed
 from schemas.contracts import EventContract
@@ -46,7 +47,7 @@ def read_action_type(document: ActionContract, node: Mapping, report: Report) ->
     try:
         return action_type(document)
     except ExpressionError as error:
-        _tell(error, document.types, ("params", "result"), node, report)
+        tell_types(error, _under(node, ("params", "result")), report, node.get("types"))
         return None
 
 
@@ -54,25 +55,12 @@ def _data(document: Event, node: Mapping, report: Report) -> Type | None:
     try:
         return parse_type(document.fields, document.types)
     except ExpressionError as error:
-        _tell(error, document.types, ("fields",), node, report)
+        tell_types(error, _under(node, ("fields",)), report, node.get("types"))
         return None
 
 
-def _tell(error: ExpressionError, types: dict[str, object], keys: tuple[str, ...], node: Mapping, report: Report) -> None:
-    """Report a bad type at the text that it stands in; the reader of types does not know the way to it."""
-    places = [part for key in (*keys, *(["types"] if types else [])) if (part := node.get(key)) is not None]
-    blamed = next((place for part in places if (place := _blamed(part, types, error)) is not None), None)
-    report.add(blamed or node, error.name, error.message, error.at)
-
-
-def _blamed(node: Node, types: dict[str, object], error: ExpressionError) -> Node | None:
-    if isinstance(node, Mapping):
-        return next((place for _, value in node.items if (place := _blamed(value, types, error)) is not None), None)
-    try:
-        parse_type(getattr(node, "value", ""), types)  # type: ignore[arg-type]
-    except ExpressionError as found:
-        return node if found.message == error.message else None
-    return None
+def _under(node: Mapping, keys: tuple[str, ...]) -> list[Node]:
+    return [part for key in keys if (part := node.get(key)) is not None]
 
 
 def _path(text: str, what: str, data: Type, node: Mapping, report: Report, wanted: str = "") -> str:
