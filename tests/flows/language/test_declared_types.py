@@ -49,5 +49,5 @@ def test_every_text_that_is_no_type_is_told() -> None:
         (14, 78, "'foo'"),
         (18, 13, "'foo'"),
         (18, 21, "'bar'"),
-        (25, 16, "type"),
+        (26, 16, "type"),
     ]
