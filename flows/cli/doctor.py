@@ -17,6 +17,7 @@ from flows.cli.overdue import overdue_finding
 from flows.cli.terminal import Terminal
 from flows.deployment import ACTION, ACTIVE, InForce, in_force
 from flows.roles.http_door import door_of
+from flows.roles.mending import said
 from flows.settings import load_settings
 from flows.versions.programs import deployed_programs
 from infra.clock import SystemClock
@@ -100,6 +101,8 @@ def _home(home: Path, tenant: str | None) -> Iterator[Finding]:
     yield _looked("deadlines", lambda: overdue_finding(home))
     yield _looked("commands", lambda: _commands(home))
     yield _looked("views", lambda: _views(home, tenant))
+    if mending := said(home):
+        yield Finding("note", "views", mending)
 
 
 def _looked(what: str, look: Callable[[], Finding]) -> Finding:

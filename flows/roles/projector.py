@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from flows.engine.careful import Careful
+from flows.roles.mending import Mending
 from flows.roles.process import RoleOptions, RoleProcess, begin
 from flows.roles.retention import Telling
 from infra.clock import SystemClock
@@ -14,6 +18,7 @@ from infra.file_reader import FileReader
 from schemas.errors import FileReplaced, HomeLocked, StateTooNew, StorageFailed
 from schemas.ports import Clock
 from schemas.topics import CONTROL, INGRESS_FILE, dispatcher_file, engine_file
+from sinks.projection.damage import ViewsDamaged
 from sinks.projection.projector import Guard, Projector, ProjectorSettings, reads
 from sinks.projection.query_socket import FILE, QueryServer
 from sinks.projection.upkeep import Upkeep
@@ -24,6 +29,7 @@ CAREFUL_FILE: Final = "views.starts"
 COMMIT_EVERY_US: Final = 100_000  # more often, the cost of commits shows; more seldom, the age of views
 OPEN_WAIT_US: Final = 5_000_000  # a query without `up` holds the file for as long as it runs
 LOOK_US: Final = 20_000
+REPORT_S: Final = 0.25
 
 
 def build_projector(
@@ -41,50 +47,92 @@ def build_projector(
 
 
 def run(options: RoleOptions) -> None:
-    """Project a home until told to stop; leaves a snapshot behind."""
+    """Project a home until told to stop; leaves a snapshot behind. What is damaged is set aside and made again."""
     process = begin("projector", options)
     clock = SystemClock()
+    mending = Mending(options.home, clock)
     with ExitStack() as opened:
-        file = _open(options.home / FILE, clock)
+        file = _open(options.home / FILE, clock, mending, process)
         opened.callback(file.close)
-        opened.callback(QueryServer(options.home, file.cursor, lambda: file.as_of_us).close)
+        questions = QueryServer(options.home, file.cursor, lambda: file.as_of_us)
+        opened.callback(questions.close)
         upkeep = Upkeep(file, clock)
         opened.callback(upkeep.close)
         settings = ProjectorSettings(options.clock, options.default_tenant)
         careful = Careful(options.home / CAREFUL_FILE, file.progress().ord)
         projector = build_projector(options.home, file, settings, clock, careful)
+        beside = _Beside(upkeep, Telling(options.home, clock), questions, mending)
         try:
-            _work(process, projector, upkeep, Telling(options.home, clock), clock)
-        except NOT_A_ROWS_FAULT:
+            _work(process, projector, beside, clock)
+        except NOT_A_ROWS_FAULT as error:
             careful.close()
+            if isinstance(error, ViewsDamaged):
+                mending.want(str(error))
             raise
         careful.close()  # not behind other errors: they are deaths
 
 
-def _work(process: RoleProcess, projector: Projector, upkeep: Upkeep, telling: Telling, clock: Clock) -> None:
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What goes on beside the projector's own work."""
+
+    upkeep: Upkeep
+    telling: Telling
+    questions: QueryServer
+    mending: Mending
+
+
+def _work(process: RoleProcess, projector: Projector, beside: _Beside, clock: Clock) -> None:
     while not process.stopping:
-        telling.tick(projector.positions)
+        beside.telling.tick(projector.positions)
         started_us, poison = clock.now_us(), projector.poison
         if projector.step():
-            upkeep.changed()
+            beside.upkeep.changed()
         idle = projector.idle
         counts = {"rows": projector.rows, "poison": projector.poison}
         process.report(
             idle=idle, read=projector.places, counts=counts, lag_us=projector.lag_us, at_once=projector.poison > poison
         )
-        upkeep.tick()
+        beside.upkeep.tick()
+        if beside.questions.damage:
+            raise ViewsDamaged(beside.questions.damage)
         if idle:
+            beside.mending.caught_up()
             clock.sleep_us(started_us + COMMIT_EVERY_US - clock.now_us())
-    upkeep.finish()
+    beside.upkeep.finish()
 
 
-def _open(path: Path, clock: Clock) -> ViewsFile:
-    """Open the views; a query that has the file open is waited for."""
+def _open(path: Path, clock: Clock, mending: Mending, process: RoleProcess) -> ViewsFile:
+    """Open the views; a query that has the file open is waited for, and damage is mended."""
     give_up_us = clock.now_us() + OPEN_WAIT_US
     while True:
         try:
-            return ViewsFile(path)
+            if mending.wanted:
+                _beside_reports(mending.mend, process)
+            return _opened(path, mending)
         except HomeLocked:
             if clock.now_us() >= give_up_us:
                 raise
             clock.sleep_us(LOOK_US)
+        except ViewsDamaged as damage:
+            mending.want(str(damage))  # raises where it comes too often: this ends
+
+
+def _opened(path: Path, mending: Mending) -> ViewsFile:
+    file = ViewsFile(path)
+    try:
+        mending.opened(anew=not file.progress().positions)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _beside_reports(work: Callable[[], None], process: RoleProcess) -> None:
+    """Do what may take minutes, and go on telling that this process lives: a silent one is killed."""
+    with ThreadPoolExecutor(1) as beside:
+        done = beside.submit(work)
+        while not done.done():
+            process.report(idle=False, read={}, counts={})
+            wait((done,), REPORT_S)
+        done.result()

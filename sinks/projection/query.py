@@ -20,11 +20,15 @@ import pyarrow as pa
 
 from schemas.errors import HomeLocked, InvalidInput, StorageFailed
 from schemas.records import Json
+from sinks.projection.damage import LOCKED, ViewsDamaged, is_damage
 from sinks.projection.file_format import check_format
 from sinks.projection.half_made import is_half_made
 from sinks.projection.json_rows import encode_json, rows_of, unique_names
 from sinks.projection.tables import LAST_PROGRESS, VIEWS, tenant_view
 
+WHO_MENDS: Final = (
+    "the projector sets the file aside at its next start and builds them again: start `millrace up`, or wait for it"
+)
 SHOWN: Final = "shown"  # the schema of the views
 NO_TENANT: Final = "-"  # asks for records without a readable tenant
 ROWS: Final = 10_000
@@ -99,8 +103,10 @@ def opened_file(path: Path) -> Iterator[Callable[[], Cursor]]:
     try:
         connection = duckdb.connect(str(path), read_only=True, config={"python_enable_replacements": False})
     except duckdb.IOException as error:
-        if "lock" in str(error):
+        if LOCKED in str(error):
             raise HomeLocked(f"{path}: the projector has it open and does not answer; try again") from error
+        if is_damage(error):
+            raise ViewsDamaged(f"{path}: damaged ({str(error).splitlines()[0]}); {WHO_MENDS}") from error
         what_to_do = "check its owner and mode, or move it away: the projector makes it anew"
         raise StorageFailed(f"{path}: {str(error).splitlines()[0]}; {what_to_do}") from error
     try:
@@ -207,6 +213,8 @@ def _their_errors(question: Question) -> Iterator[None]:
         hint = '\nat is a word of SQL: write "at" in quotes where the column is meant' if _BARE_AT.search(question.sql) else ""
         raise InvalidInput(f"{error}{hint}") from error
     except duckdb.Error as error:
+        if is_damage(error):
+            raise ViewsDamaged(f"the views are damaged ({str(error).splitlines()[0]}); {WHO_MENDS}") from error
         raise InvalidInput(str(error)) from error
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise InvalidInput(f"a value of the result cannot be shown ({error}); cast it to varchar") from error

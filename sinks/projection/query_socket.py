@@ -14,6 +14,7 @@ import msgspec
 from schemas.errors import BadRecord, HomeLocked, InvalidInput, Retryable
 from schemas.ports import Clock
 from sinks.frames import FrameBuffer, receive_frame, send_frame
+from sinks.projection.damage import ViewsDamaged
 from sinks.projection.query import Answer, Cursor, Question, answer, opened_file
 from sinks.unix_socket import dial, listen
 
@@ -42,6 +43,7 @@ class QueryServer:
 
     def __init__(self, home: Path, cursor: Callable[[], Cursor], as_of_us: Callable[[], int] = lambda: 0) -> None:
         """Listen and answer. The caller holds the views' file; `as_of_us` may know better than the file how fresh it is."""
+        self.damage = ""  # what a question found that the projector had no need to read
         self._path = home / SOCKET
         self._cursor = cursor
         self._as_of_us = as_of_us
@@ -84,6 +86,9 @@ class QueryServer:
                 return _encode(_Answered(msgspec.structs.replace(found, as_of_us=max(found.as_of_us, known_us))))
             finally:
                 cursor.close()
+        except ViewsDamaged as damage:
+            self.damage = str(damage)
+            return _encode(_Refused(str(damage)))
         except (InvalidInput, msgspec.DecodeError) as error:
             return _encode(_Refused(str(error)))
 

@@ -19,6 +19,7 @@ import polars as pl
 
 from schemas.errors import BrokenInvariant, HomeLocked, StorageFailed
 from schemas.ports import Slot
+from sinks.projection.damage import LOCKED, ViewsDamaged, is_damage, must_be_duckdb
 from sinks.projection.file_format import check_format
 from sinks.projection.half_made import remove_half_made
 from sinks.projection.tables import FORMAT, HALVES, HOLD_VACUUM, KEEP_LAST, LAST_PROGRESS, SETUP, VIEWS, create_views
@@ -26,8 +27,8 @@ from sinks.projection.tables import FORMAT, HALVES, HOLD_VACUUM, KEEP_LAST, LAST
 FILE: Final = "views.duckdb"
 THREADS: Final = 2
 MEMORY: Final = "768MB"
-FULL: Final = "No space left"  # DuckDB has no class for it
-BROKEN: Final = "not a valid DuckDB database"
+FULL: Final = ("No space left", "File too large")  # DuckDB has no class for it
+VERSION: Final = "database file with version number"
 OURS: Final = (duckdb.ProgrammingError, duckdb.DataError, duckdb.IntegrityError, duckdb.NotSupportedError)  # not the disk's fault
 
 
@@ -46,7 +47,7 @@ class ViewsFile:
     """Opened for writing; configuration is locked before anybody's SQL runs."""
 
     def __init__(self, path: Path, *, memory: str = MEMORY, threads: int = THREADS) -> None:
-        """Open or make the file. Raises HomeLocked, StateTooNew, StorageFailed."""
+        """Open or make the file. Raises HomeLocked, StateTooNew, StorageFailed, ViewsDamaged."""
         self.path = path
         config: dict[str, str | bool | int | float | list[str]] = {
             "threads": threads,
@@ -57,6 +58,7 @@ class ViewsFile:
         self._half = 0
         self.as_of_us = 0  # later than that of the last commit where nothing was appended since
         remove_half_made(path)
+        must_be_duckdb(path)
         with _storage_errors(path):
             self._connection = duckdb.connect(str(path), config=config)
             self._root = self._connection.cursor()
@@ -69,10 +71,10 @@ class ViewsFile:
     def progress(self) -> Progress:
         """Tell how far the last commit came."""
         with _storage_errors(self.path):
-            row = self._connection.execute(f"select ord, event_time_us, as_of_us, positions {LAST_PROGRESS}").fetchone()
+            row = self._connection.execute(f"select ord, event_time_us, as_of_us {LAST_PROGRESS}").fetchone()
+            positions = last_positions(self._connection)
             sources = dict(self._connection.execute("select source, incarnation from log.sources").fetchall())
         assert row is not None
-        positions = {Slot(*slot): following for slot, following in msgspec.json.decode(row[3])}
         return Progress(row[0], row[1], row[2], positions, sources)
 
     def commit(self, rows: Mapping[str, pl.DataFrame], progress: Progress) -> None:
@@ -140,7 +142,7 @@ class ViewsFile:
     def _prepare(self) -> None:
         with _storage_errors(self.path):
             self._connection.execute("set timezone = 'UTC'")
-            if not self._connection.execute("select count(*) from duckdb_schemas() where schema_name = 'log'").fetchone()[0]:  # type: ignore[index]
+            if not self._count("duckdb_schemas() where schema_name = 'log'"):
                 self._make()
             check_format(self._connection, self.path)
             (self._number,) = self._connection.execute(f"select number {LAST_PROGRESS}").fetchone()  # type: ignore[misc]
@@ -150,11 +152,23 @@ class ViewsFile:
             self._connection.execute("set enable_external_access = false")
             self._connection.execute("set lock_configuration = true")
 
+    def _count(self, what: str) -> int:
+        (count,) = self._connection.execute(f"select count(*) from {what}").fetchone() or (0,)
+        return int(count)
+
     def _make(self) -> None:
+        if self._count("duckdb_tables()"):
+            raise StorageFailed(f"{self.path}: this DuckDB file holds other tables than views; move it away and start again")
         self._connection.execute("begin")
         for statement in SETUP:
             self._connection.execute(statement)
         self._connection.execute("commit")
+
+
+def last_positions(connection: duckdb.DuckDBPyConnection) -> dict[Slot, int]:
+    """Give the positions of the last commit to a file of views."""
+    (stored,) = connection.execute(f"select positions {LAST_PROGRESS}").fetchone() or ("[]",)
+    return {Slot(*slot): following for slot, following in msgspec.json.decode(stored)}
 
 
 @contextmanager
@@ -163,9 +177,9 @@ def _storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.IOException as error:
-        if "lock" in str(error):
+        if LOCKED in str(error):
             raise HomeLocked(f"{path}: another process has it open; stop it and start again ({_first_line(error)})") from error
-        raise StorageFailed(f"{path}: {_what_to_do(error)}") from error
+        raise _failed(path, error) from error
     except duckdb.OutOfMemoryException as error:
         raise StorageFailed(
             f"{path}: queries and views need more memory than DuckDB may take; nothing is lost, start again and ask for less "
@@ -174,14 +188,22 @@ def _storage_errors(path: Path) -> Iterator[None]:
     except OURS as error:
         raise BrokenInvariant(f"{path}: DuckDB refused a statement ({_first_line(error)}); this is a bug: report it") from error
     except duckdb.Error as error:
-        raise StorageFailed(f"{path}: {_what_to_do(error)}") from error
+        raise _failed(path, error) from error
+
+
+def _failed(path: Path, error: duckdb.Error) -> StorageFailed:
+    if is_damage(error):
+        return ViewsDamaged(f"{path}: damaged ({_first_line(error)})")
+    return StorageFailed(f"{path}: {_what_to_do(error)}")
 
 
 def _what_to_do(error: Exception) -> str:
     said = str(error)
-    if FULL in said:
+    if any(words in said for words in FULL):
         return f"the disk is full; a commit needs room: free some and start again, nothing is lost ({_first_line(error)})"
-    if isinstance(error, duckdb.IOException) and BROKEN not in said:
+    if VERSION in said:
+        return f"{_first_line(error)}; it is of another version of DuckDB: move it away, or upgrade"
+    if isinstance(error, duckdb.IOException):
         return f"{_first_line(error)}; it must be writable, and the disk have room"
     return f"{_first_line(error)}; views can be rebuilt: move the file away and start the projector again"
 

@@ -1,0 +1,53 @@
+"""Is it the file that is damaged? What DuckDB says when it is, and when it is something else.
+
+DuckDB writes a merge's metadata over blocks that the file's last header points at, so a process that is killed within such a
+write leaves a block torn (duckdb 1.5.6, `MetadataManager::Flush`; see also its pull requests 24260 and 25106). Nothing but a
+copy of the whole file at each merge would keep that away, so it is mended: flows/roles/mending.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from schemas.errors import StorageFailed
+
+_SAID: Final = (
+    "Corrupt database file",
+    "Corrupt WAL file",
+    "Failure while replaying WAL",
+    "Could not read enough bytes",
+    "Could not read all required bytes",
+    "MetadataReader",
+    "Failed to load metadata pointer",
+    "Failed to deserialize",
+)
+LOCKED: Final = "lock on file"  # "lock" alone is in every block
+_NOT_THE_FILE: Final = ("No space left", "Out of Memory", "Permission denied", LOCKED)
+_DUCK: Final = slice(8, 12)  # where every DuckDB file says that it is one, behind a checksum
+
+
+class ViewsDamaged(StorageFailed):
+    """A views.duckdb that the projector wrote cannot be read any more: what it shows can be had from the logs."""
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Tell whether an error says that what was written is not there any more as it was written."""
+    said = str(error)
+    ours = not isinstance(error, (duckdb.OutOfMemoryException, duckdb.InvalidInputException))  # a query may raise any text
+    return ours and any(words in said for words in _SAID) and not any(words in said for words in _NOT_THE_FILE)
+
+
+def must_be_duckdb(path: Path) -> None:
+    """Raises StorageFailed for a file that somebody else made: it is not ours to set aside."""
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            head = file.read(_DUCK.stop)
+    except OSError as error:
+        raise StorageFailed(f"{path}: {error.strerror}; it must be readable and writable") from error
+    if head[_DUCK] != b"DUCK":
+        raise StorageFailed(f"{path}: this is not a DuckDB file; move it away and start the projector again: it makes its own")
