@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from schemas.expression.check import Scope, elaborate
 from schemas.expression.findings import ExpressionError, Finding
 from schemas.expression.fit import type_of
 from schemas.expression.keyed import PolicyTerm
+from schemas.expression.literals import parse_duration_us, print_duration
 from schemas.expression.template import (
     ElaboratedTemplate,
     Items,
@@ -42,6 +44,7 @@ from schemas.expression.types import ANY, BOOL, Type
 from schemas.expression.walk import keys, nodes
 from schemas.expression.words import ROOTS
 
+_ISO: Final = re.compile(r"P(?=[0-9T])[0-9A-Z.,]+")
 NEVER_TRUE: Final = "this is never true; take it away, or what hangs on it"
 
 
@@ -66,6 +69,8 @@ class Elaborator:
     def expression(self, node: Node, key: str, names: Names, want: Type) -> Tree | None:
         """Read the expression at a key; None if it has an error, which is told."""
         text = self.text(node, key)
+        if text is not None and want.name == "duration" and self._told_as_iso(text, node, names):
+            return None
         tree = self.parsed(text, node) if text is not None else None
         if tree is None or self._unreadable(tree, node, names):
             return None
@@ -74,6 +79,19 @@ class Elaborator:
             self.report.add(node, "maybe-missing", f"'{text}' may be missing and '{key}' needs it; write coalesce({text}, ...)")
             return None
         return tree
+
+    def _told_as_iso(self, text: str, node: Node, names: Names) -> bool:
+        """Tell of a duration as ISO 8601 writes it: in an expression it would be the name of a field."""
+        fields = {name for name, _ in names.data.fields} if names.data is not None else set()
+        if not _ISO.fullmatch(text) or text in fields:
+            return False
+        try:
+            plainly = print_duration(parse_duration_us(text))
+        except ExpressionError as error:
+            self.report.add(node, error.name, error.message)
+        else:
+            self.report.add(node, "bad-duration", f"'{text}' is for data and this is an expression; write {plainly}")
+        return True
 
     def tree(self, tree: Tree, node: Node, names: Names, want: Type) -> Tree | None:
         """Check an expression that has been read already."""

@@ -70,6 +70,11 @@ CONDITIONS = [
 ]
 
 STEPS = [
+    ("- delay: PT1H30M", ["5:12: error[bad-duration]: 'PT1H30M' is for data and this is an expression; write 1h30m"]),
+    (
+        "- delay: P1M",
+        ["5:12: error[bad-duration]: 'P1M' is not a duration; ISO 8601 here has weeks, days, hours, minutes, seconds: PT1H30M"],
+    ),
     ("- delay: 30", ["5:12: error[bad-duration]: '30' has no unit; write 30s, 30m, 30h or 30d"]),
     (
         "- delay: 1M",
