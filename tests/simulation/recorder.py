@@ -85,12 +85,6 @@ class Recorder:
         for name, noted in (("_run", noted_run), ("_commit", noted_commit)):
             setattr(engine, name, noted)
 
-    def order(self) -> Iterator[tuple[str, bytes] | tuple[int, int]]:
-        """Give records and the times that passed behind them."""
-        for piece in self.pieces:
-            yield from ((one.topic, one.data) for one in piece.taken)
-            yield piece.now_us, piece.past_us
-
     def _settle(self, turn: int) -> None:
         """Hear how many transactions are durable."""
         assert turn >= self._turn, f"{self._turn} transactions were durable, the file knows {turn}"
@@ -108,11 +102,8 @@ class Recorder:
 
 def _up_to(part: Part) -> UpTo | None:
     """Give with what a transaction ends that holds no more of what is due."""
-    deadline, delay = part.times.last_deadline, part.times.last_delay
-    last = deadline or delay
-    if last is None:
-        return None
-    return UpTo(last.due_us, deadline is not None, last.execution, last.token)
+    ends = ((part.times.last_delay, False), (part.times.last_deadline, True))
+    return min((UpTo(one.due_us, deadline, one.execution, one.token) for one, deadline in ends if one is not None), default=None)
 
 
 def _piece(part: Part, work: JoinedWork, from_us: int) -> Piece:

@@ -10,18 +10,17 @@ from typing import Any, Final
 
 from flows.local.run_local import LocalRun
 from schemas.records import encode
-from tests.laws.recorded import replayed
 from tests.simulation.files import Read, read_home
+from tests.simulation.followed import WallRun, followed
 from tests.simulation.invariants import _plain, _same
 from tests.simulation.recorder import Recorder
-from tests.simulation.wall_reference import WallRun
 
 UNKNOWN_TO_IT: Final = ("counted", "clocked")  # flows of windows and schedules have oracles of their own
 
 
 def check_reference(home: Path, recorder: Recorder, coverage: Counter[str], *, exact: bool) -> None:
     """Hold that every execution has the transitions that the reference runner gives it, and says the same commands."""
-    local = replayed(list(recorder.order())) if exact else _under_wall_clock(recorder)
+    local = followed(recorder) if exact else _under_wall_clock(recorder)
     read = read_home(home)
     wanted = {one.execution: json.loads(encode(one), parse_float=Decimal)["transitions"] for one in local.histories()}
     names: dict[str, str] = {}
