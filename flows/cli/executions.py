@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,9 +10,13 @@ from flows.cli.ask import ask, quoted, where
 from flows.cli.past import NEVER_US, as_it_stood, known
 from flows.cli.saying import found_execution, time_of
 from flows.cli.terminal import Terminal
+from flows.deployment import in_force
 from flows.settings import Settings, load_settings
+from flows.versions.in_home import versions_in
 from operators.turn.emit import LIMIT, OPERATOR
 from schemas.errors import InvalidInput
+from schemas.expression.types import Type
+from schemas.program_values import value_types
 from sinks.projection.query import Question
 
 COLUMNS: Final = "execution, tenant, flow, status, trigger_event, started_at, ended_at, waiting_on, wait_until, error"
@@ -64,7 +68,7 @@ def show_execution(terminal: Terminal, *, execution: str, tenant: str | None, ho
     turns, at_us = turns_of(terminal, settings, whole), NEVER_US if at is None else time_of(at, "--at")
     if at is not None:
         found, steps, actions = as_it_stood(found, history_of(terminal, settings, whole), turns, actions, at_us)
-    values = known(turns, at_us)
+    values = known(turns, at_us, types_of(settings.home, {str(turn["version"]) for turn in turns}))
     if terminal.json:
         terminal.value({**found, "values": values, "steps": steps, "actions": actions})
         return 0
@@ -100,6 +104,14 @@ def _waiting(held: Sequence[str | None], limit: int) -> str:
         left join steps on steps.execution = executions.execution and steps.tenant is not distinct from executions.tenant
             and steps.step = {step} and (outcome = 'waiting' or {asks})
         group by all order by until nulls last, since, execution limit {limit}"""
+
+
+def types_of(home: Path, versions: Collection[str]) -> dict[str, dict[str, Type]]:
+    """Give the types of the values of versions, as far as the control topic still has these."""
+    there = versions_in(home)
+    answers = {one.name: one.answer for one in in_force(home).policies() if one.answer is not None}
+    programs = {version: there.program(version) for version in versions}
+    return {version: value_types(one, answers) for version, one in programs.items() if one is not None}
 
 
 def turns_of(terminal: Terminal, settings: Settings, execution: str) -> list[dict[str, Any]]:

@@ -30,7 +30,8 @@ from schemas.expression.literals import parse_timestamp_us
 from schemas.expression.read_json import read_json
 from schemas.expression.types import DECIMAL, Type
 from schemas.program import Program
-from schemas.program_graph import bound, read_by
+from schemas.program_graph import read_by
+from schemas.program_values import type_at, value_types
 from schemas.records import RECORD_BYTES_MAX, Folded, Json, OperatorCommand, Transition, encode
 from sinks.projection.query import Question
 
@@ -134,10 +135,10 @@ def _version(versions: Versions, found: Mapping[str, Any], wanted: str | None) -
 def _changed(folded: Folded, values: Mapping[str, Json], to: Program) -> Folded:
     """Set values as whoever forks says. Raises InvalidInput for a name that nothing reads, or a value of another type."""
     bound_now = {name: from_exact(value) for name, value in folded.bound.items()}
-    types = dict(to.reads) | {name: kind for one in to.steps for name, kind in bound(one).items()}
+    types = value_types(to)
     read = {key for one in to.steps for key in read_by(one)}
     for name, value in values.items():
-        _set(bound_now, name, value, types.get(name), read)
+        _set(bound_now, name, value, type_at(types, name), read)
     marked = {name: exact(value) for name, value in bound_now.items()}
     return msgspec.structs.replace(folded, bound=marked, changed=sorted(values))
 
@@ -158,7 +159,7 @@ def _set(values: dict[str, Any], name: str, value: Json, kind: Type | None, read
         found = inner.get(part)
         inner[part] = dict(found) if isinstance(found, dict) else {}
         inner = inner[part]
-    inner[last] = _typed(name, value, None, inner.get(last))
+    inner[last] = _typed(name, value, kind, inner.get(last))
 
 
 def _typed(name: str, value: Json, kind: Type | None, before: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Any, Final
 from schemas.errors import InvalidInput
 from schemas.exact_json import from_exact
 from schemas.expression.literals import parse_timestamp_us, print_timestamp
+from schemas.expression.types import Type
+from schemas.program_values import shown_as
 
 Row = Mapping[str, Any]
 _NEWS: Final = ("refused", "retried", "resumed", "closing")
@@ -41,12 +43,17 @@ def as_it_stood(
     return whole, steps, [_action(row, at_us) for row in issued]
 
 
-def known(turns: Sequence[Row], at_us: int) -> dict[str, Any]:
-    """Give what an execution knew at a time: what it took along from its cause, and what its steps had bound by then."""
+def known(turns: Sequence[Row], at_us: int, types: Mapping[str, Mapping[str, Type]]) -> dict[str, Any]:
+    """Give what an execution knew at a time: what it took along from its cause, and what its steps had bound by then.
+
+    `types` are those of its values, by version and name: what a time or money is, only its program says.
+    """
     values: dict[str, Any] = {}
     for turn in turns:
         if parse_timestamp_us(turn["at"]) <= at_us:
-            values |= {name: from_exact(value) for name, value in (turn["bound"] or {}).items() if name[:1].isalpha()}
+            of = types.get(turn["version"], {})
+            bound = {name: value for name, value in (turn["bound"] or {}).items() if name[:1].isalpha()}
+            values |= {name: shown_as(from_exact(value), of.get(name)) for name, value in bound.items()}
     return values
 
 

@@ -60,7 +60,7 @@ def take_result(run: Run, parked: Parked, result: Result) -> int:
             keep_sent(run, parked, unknown=True)
         raise _failed(result)
     value = bind_result(run, parked, step.result, result.data, step.name)
-    run.note("completed", step.name, "action", noted(value))
+    run.note("completed", step.name, "action", noted(value, step.result))
     return step.next
 
 

@@ -9,21 +9,26 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.expression.types import Type
+from schemas.program_values import shown_as
+
 NOTED_MAX: Final = 1_024  # characters, roughly those of its JSON: a history keeps it for ever, and every view shows it
 _FIXED: Final = 4  # about what a number, a comma or a bracket takes
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 
-def noted(value: Any) -> Any:
-    """Give the value, or {"size": bytes of its JSON} where that is more than about NOTED_MAX."""
+def noted(value: Any, of: Type | None = None) -> Any:
+    """Give the value, as people read one of type `of`; {"size": bytes of its JSON} where that is more than about NOTED_MAX."""
     kind = type(value)
     if kind is str:
         large = len(value) > NOTED_MAX
     elif kind is dict or kind is list or kind is tuple:
         large = _is_large(value)
     else:
-        return value
-    return {"size": len(_encoder.encode(value))} if large else value
+        large = False
+    if large:
+        return {"size": len(_encoder.encode(value))}
+    return value if of is None else shown_as(value, of)
 
 
 def _is_large(value: Any) -> bool:

@@ -58,5 +58,5 @@ def take_end(run: Run, parked: Parked, ended: Ended) -> int:
     value = bind_result(
         run, parked, step.result, {} if ended.output is None else ended.output
     )  # a flow without output gives nothing
-    run.note("completed", step.name, "call", noted(value))
+    run.note("completed", step.name, "call", noted(value, step.result))
     return step.next

@@ -48,6 +48,7 @@ from schemas.program import (
     Trigger,
     Wait,
 )
+from schemas.program_values import template_type
 
 TIME_LEAST_US: Final = 0
 TIME_MOST_US: Final = 7_258_118_400_000_000  # 2200-01-01
@@ -159,11 +160,12 @@ def _delay(step: Delay) -> StepFunction:
 
 def _set(step: Set) -> StepFunction:
     values = tuple((name, shared_template(template, raw=True)) for name, template in step.values)
+    types = tuple((name, template_type(template)) for name, template in step.values)
 
     def bind(run: Run) -> int:
         for name, value in values:
             run.bind(name, value(run.env))
-        run.note("completed", step.name, "set", {name: noted(run.env[name]) for name, _ in values})
+        run.note("completed", step.name, "set", {name: noted(run.env[name], of) for name, of in types})
         return step.next
 
     return bind

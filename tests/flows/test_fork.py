@@ -255,6 +255,7 @@ def test_a_fork_of_what_lived_on_does_not_undo_it(shop: Shop) -> None:
         ("stock", ["--version", "ffff"], "no version of 'ship' begins with 'ffff'"),
         ("stock", ["--set", "order.totl=1"], "nothing is bound by that name there; did you mean 'order.total'?"),
         ("stock", ["--set", "order.total=much"], "--set order.total: "),
+        ("stock", ["--set", "half=much"], "--set half: "),
         ("stock", ["--set", "half"], "is not KEY=VALUE"),
     ],
 )

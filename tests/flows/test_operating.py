@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from flows.cli.past import as_it_stood, known
+from flows.cli.past import as_it_stood
 from flows.roles.http_door import PORT_FILE
 from infra.embedded_log import FileReader
 from infra.key_file import made_key
@@ -257,16 +256,6 @@ def test_an_execution_is_shown_as_it_stood(views: Views) -> None:
     early = command("executions", "show", "aa", "--at", "2026-05-28T20:26:39Z", home=views.home, code=2).stderr
     assert "had not started" in early
     assert "--at: " in command("executions", "show", "aa", "--at", "yesterday", home=views.home, code=2).stderr
-
-
-def test_what_it_knew_at_a_time_is_shown_with_it() -> None:
-    turns: list[dict[str, Any]] = [
-        {"at": "2026-05-28T20:26:40Z", "bound": {"order.id": "A1", "#twin": True}},
-        {"at": "2026-05-28T20:26:41Z", "bound": None},
-        {"at": "2026-05-28T20:26:45Z", "bound": {"paid": {"amount": {"$decimal": "5.00"}}}},
-    ]
-    assert known(turns, NOW_US + 4 * SECOND) == {"order.id": "A1"}
-    assert known(turns, NOW_US + 5 * SECOND) == {"order.id": "A1", "paid": {"amount": Decimal("5.00")}}
 
 
 def test_a_call_that_nobody_waits_for_had_not_waited() -> None:

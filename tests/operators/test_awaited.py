@@ -48,8 +48,9 @@ def test_a_result_is_read_by_its_type() -> None:
     world = _flow(result=RESULT).start()
     given = {"id": "R-1", "at": "2026-01-01T01:00:00+01:00", "price": "12.50 GBP", "share": 0.25, "more": [1]}
     world.answer("stock", given)
-    env = world.details("completed")[0]
-    assert env == {"id": "R-1", "at": NOW, "price": Decimal("12.50"), "share": Decimal("0.25")}
+    bound = {"id": "R-1", "at": NOW, "price": Decimal("12.50"), "share": Decimal("0.25")}
+    assert world.all[-1].env["stock"] == bound
+    assert world.details("completed")[0] == bound | {"at": "2026-01-01T00:00:00Z", "price": "12.50 GBP"}, "as people read it"
 
 
 @pytest.mark.parametrize("given", [None, {}, {"id": 7}, {"id": "R", "at": "tomorrow"}, {"id": "R", "price": "5 EUR"}, "R-1"])
@@ -121,7 +122,7 @@ def test_on_error_steps_see_the_error_and_then_go_on() -> None:
 def test_times_stay_times() -> None:
     world = World(runnable(asked("stock", 1, result=Type("record", fields=(("at", TIMESTAMP),))), act("use"))).start()
     world.answer("stock", {"at": "2026-01-01T00:00:00Z"})
-    assert world.details("completed")[0] == {"at": NOW}
+    assert world.all[-1].env["stock"] == {"at": NOW}
 
 
 def test_behind_an_outcome_that_came_after_the_time_of_the_execution_nothing_waits_for_a_time_that_has_passed() -> None:
