@@ -7,7 +7,6 @@ State: none. Cost: no copy for columns; rows are made only of what has matched.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import msgspec
@@ -42,18 +41,6 @@ ENVELOPE: Final[dict[str, pl.DataType]] = {
     "hops": pl.Int32(),
 }
 ROW: Final = "row"
-
-
-@dataclass(frozen=True, slots=True)
-class EventFrame:
-    """The good rows of one event type in a turn, by rising `row`: row, the envelope's columns, and data as a struct.
-
-    An `any` is JSON text in a column of bytes, so that nobody takes it for a string.
-    """
-
-    type: str
-    frame: pl.DataFrame
-    contract: EventContract
 
 
 def dtype_of(kind: Type) -> pl.DataType:

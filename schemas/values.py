@@ -7,9 +7,10 @@ Cost: a few ns a value; only `any` texts are looked at one by one, and only wher
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from math import isfinite
 from typing import Any, Final, cast
 
 import msgspec
@@ -84,6 +85,22 @@ def are_bounded(column: pl.Series, kind: Type) -> bool:
     if bounds is None or column.null_count() == len(column):
         return True
     return bool(bounds[0] <= cast(Any, column.min()) and cast(Any, column.max()) <= bounds[1])
+
+
+def sound(kind: Type) -> Callable[[Any], bool] | None:
+    """Give what tells whether a value of a type is one that these checks let pass; None where all are."""
+    if kind.name == "record":
+        parts = [(name, test) for name, field in kind.fields if (test := sound(field)) is not None]
+        return (lambda value: value is None or all(test(value[name]) for name, test in parts)) if parts else None
+    if kind.item is not None:
+        test = sound(kind.item)
+        return None if test is None else lambda value: value is None or all(map(test, value))
+    if kind.name == "float":
+        return lambda value: value is None or isfinite(value)
+    if kind.name == "one_of":
+        return lambda value: value is None or value in kind.options
+    least, most = BOUNDS.get(kind.name, (None, None))
+    return None if least is None else lambda value: value is None or least <= value <= most
 
 
 def check_texts(value: Any, kind: Type, path: str, *, parse: bool) -> None:

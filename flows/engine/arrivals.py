@@ -17,7 +17,6 @@ from operators.execution.wait_shapes import Shape, WaitShapes, Way
 from operators.turn.incoming import Arrived
 from schemas.decode import EventFrame
 from schemas.effects import MetEvent
-from schemas.frames import key_lists
 from schemas.ids import event_key, key_text, wait_key
 
 ENVELOPE = ("id", "source", "time", "correlationid", "hops")
@@ -26,27 +25,25 @@ ENVELOPE = ("id", "source", "time", "correlationid", "hops")
 def arrived_in(events: EventFrame, first_row: int, clock: npt.NDArray[Any], shapes: WaitShapes) -> Arrived | None:
     """Give the events of one frame that waits may be found for; None if there are none."""
     known = shapes.of(events.type)
-    if not known or not events.frame.height:
+    if not known or not events.height:
         return None
-    frame = events.frame
-    tenants = frame["tenant"].to_list()
-    keys: list[tuple[int, ...]] = [()] * frame.height
+    numbers, tenants, sources, names, times = events.columns(("row", "tenant", "source", "id", "time"))
+    keys: list[tuple[int, ...]] = [()] * events.height
     look_back: set[int] = set()
     for shape in known:
         for at, key in _keys_of(events, tenants, shape):
             keys[at] = (*keys[at], key)
             if shape.look_back_us:
                 look_back.add(key)
-    rows = [row + first_row for row in frame["row"].to_list()]
-    identities = zip(tenants, frame["source"].to_list(), frame["id"].to_list(), strict=True)
-    names = [event_key(*identity) for identity in identities]
-    values = _Values(events, shapes.reads(events.type), names)
+    rows = [row + first_row for row in numbers]
+    identities = [event_key(*identity) for identity in zip(tenants, sources, names, strict=True)]
+    values = _Values(events, shapes.reads(events.type), identities)
     return Arrived(
         rows,
         clock[rows].tolist(),
         keys,
-        frame["time"].to_list(),
-        names,
+        times,
+        identities,
         tenants,
         frozenset(look_back),
         values.event,
@@ -56,7 +53,7 @@ def arrived_in(events: EventFrame, first_row: int, clock: npt.NDArray[Any], shap
 
 def _keys_of(events: EventFrame, tenants: Sequence[str], shape: Shape) -> Iterator[tuple[int, int]]:
     """Give (place, wait key) of the rows that have all values of a shape."""
-    columns = [[key_text(value) for value in column] for column in key_lists(events.frame, shape.keys, events.contract.data)]
+    columns = [[key_text(value) for value in column] for column in events.lists(shape.keys)]
     if len(columns) == 1:
         name = shape.keys[0]
         for at, text in enumerate(columns[0]):
@@ -107,9 +104,8 @@ class _Values:
 
     @cached_property
     def _envelope(self) -> list[list[Any]]:
-        return [self._events.frame[name].to_list() for name in ENVELOPE]
+        return self._events.columns(ENVELOPE)
 
     @cached_property
     def _columns(self) -> list[list[Any]]:
-        names = [".".join(way) for way in self._ways]
-        return key_lists(self._events.frame, names, self._events.contract.data)
+        return self._events.lists([".".join(way) for way in self._ways])

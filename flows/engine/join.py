@@ -24,12 +24,12 @@ from flows.engine.work import DecodedWork, JoinedWork, Matched, MatchedWork
 from flows.engine.world import EngineWorld, Start
 from operators.execution.execution import Cause
 from operators.triggers.lanes import SHADOW, WHOLE, Lane
-from operators.triggers.match import TypeTable, match_events
+from operators.triggers.match import TypeTable, match_columns
 from operators.turn.deployed import Deployed
 from operators.turn.incoming import Arrived, Candidate, Input
 from schemas.decode import EventFrame, select_keys
 from schemas.errors import BadRecord
-from schemas.frames import key_lists, key_series
+from schemas.event_frame import Places
 from schemas.ids import event_key
 from schemas.records import Control
 
@@ -61,9 +61,7 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: 
                 refuse(control, error)
         sweep.before(first_row)
         started = [part for one in segment.decoded.frames for part in _tables(one, first_row, work, deployed)]
-        found = match_events([(one.frame, table) for one, table in started], select_keys, key_series)
-        pairs = zip(started, found, strict=True)
-        matched.extend(Matched(first_row, one, some) for (one, _), some in pairs if some.height)
+        matched.extend(_matched(started, first_row))
         mistyped.add(segment.decoded.frames, first_row)
         for one in segment.decoded.frames:
             some_arrived = arrived_in(one, first_row, work.clock, deployed.shapes)
@@ -76,18 +74,40 @@ def match_turn(work: DecodedWork, deployed: Deployed, refuse: Refuse, triggers: 
 
 def _tables(events: EventFrame, first_row: int, work: DecodedWork, deployed: Deployed) -> Iterator[tuple[EventFrame, TypeTable]]:
     """Give the table of an event type; a frame within whose time a policy changes is cut there."""
-    if events.type not in deployed.events() or not events.frame.height:
+    if events.type not in deployed.events() or not events.height:
         return
-    clock = work.clock[events.frame["row"].to_numpy() + first_row]
+    clock = work.clock[events.rows() + first_row]
     at = 0
     while at < len(clock):
         table = deployed.table(events.type, int(clock[at]))
         if table is None:
             return
         end = int(np.searchsorted(clock, deployed.table_until_us(events.type), "left"))
-        part = events if at == 0 and end == len(clock) else replace(events, frame=events.frame[at:end])
+        part = events if at == 0 and end == len(clock) else events.at(range(at, end))
         yield part, table
         at = max(end, at + 1)
+
+
+def _matched(started: Sequence[tuple[EventFrame, TypeTable]], first_row: int) -> Iterator[Matched]:
+    """Ask few events one by one, and join many, all types at once."""
+    many: list[tuple[EventFrame, TypeTable]] = []
+    for events, table in started:
+        if not table.rows.suits(events.height):
+            many.append((events, table))
+            continue
+        (tenants,) = events.columns(("tenant",))
+        places, entries = table.rows.pairs(tenants, events.lists(table.keys))
+        if places:
+            yield Matched(first_row, events.at(places), entries)
+    found = match_columns([(events.frame, table) for events, table in many], select_keys)
+    for (events, _), pairs in zip(many, found, strict=True):
+        if pairs.height:
+            yield Matched(first_row, events.at(_places(events.frame["row"], pairs["row"])), pairs["entry"].to_list())
+
+
+def _places(rows: pl.Series, paired: pl.Series) -> Places:
+    """Give at which of the rising rows each pair is."""
+    return range(len(rows)) if len(paired) == len(rows) and paired.equals(rows) else rows.search_sorted(paired).to_numpy()
 
 
 def join_turn(work: MatchedWork, deployed: Deployed, world: EngineWorld, namespace: str) -> JoinedWork:
@@ -122,13 +142,12 @@ def _place(candidate: Candidate) -> tuple[int, int, str, str]:
 
 
 def _candidates(one: Matched, deployed: Deployed, world: EngineWorld, clock: Any) -> Iterable[Candidate]:
-    entries = one.pairs["entry"].to_list()
+    entries = one.entries
     begun = {entry: _begun(entry, deployed, world) for entry in set(entries)}
-    frame = _rows_of(one)
     names = tuple(sorted({key for keys in {some.keys for some in begun.values()} for key in keys}))
-    values = dict(zip(names, key_lists(frame, names, one.events.contract.data), strict=True))
-    rows = [row + one.first_row for row in frame["row"].to_list()]
-    envelope = (frame[name].to_list() for name in ("tenant", *ENVELOPE))
+    values = dict(zip(names, one.events.lists(names), strict=True))
+    numbers, *envelope = one.events.columns(("row", "tenant", *ENVELOPE))
+    rows = [row + one.first_row for row in numbers]
     each = enumerate(zip(entries, rows, clock[rows].tolist(), *envelope, strict=True))
     for index, (entry, row, now_us, tenant, event, source, time_us, correlation, hops) in each:
         start, lane, beside, _ = begun[entry]
@@ -163,11 +182,3 @@ def _begun(entry: int, deployed: Deployed, world: EngineWorld) -> _Begun:
 
 def _env(values: Mapping[str, Sequence[Any]], keys: Iterable[str], index: int) -> dict[str, Any]:
     return {key: values[key][index] for key in keys}
-
-
-def _rows_of(one: Matched) -> pl.DataFrame:
-    """Give the matched rows of the frame, one a pair, in the pairs' order."""
-    frame, rows = one.events.frame, one.pairs["row"]
-    if len(rows) == frame.height and rows.equals(frame["row"]):
-        return frame
-    return frame[frame["row"].search_sorted(rows)]

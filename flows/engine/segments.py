@@ -51,7 +51,8 @@ def decode_turn(taken: Taken, registry: Registry, settings: DecodeSettings, shar
         kept = chunks if sharing is None else sharing.divide(chunks, registry, 0 if going else taken.held)
         going += [*controls, *kept]
         events = [chunk for chunk in kept if is_events(chunk.topic)]
-        decoded = decode(events, registry, DecodeRules(now_us, settings.clock, settings.default_tenant))
+        rules = DecodeRules(now_us, settings.clock, settings.default_tenant, few=settings.clock == "wall")
+        decoded = decode(events, registry, rules)
         segments.append(Segment(applied, decoded))
         clock = _clock(decoded, now_us, settings.clock)
         dead.extend(letters.bad_event(bad, int(clock[bad.row])) for bad in decoded.bad)

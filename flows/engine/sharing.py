@@ -58,8 +58,8 @@ class Sharing:
 
     def remember(self, work: DecodedWork) -> None:
         """Know who was there."""
-        frames = (one.frame for segment in work.segments for one in segment.decoded.frames)
-        self.share.remember(frame["tenant"][0] for frame in frames if frame.height)
+        first = (one.at(range(1)) for segment in work.segments for one in segment.decoded.frames if one.height)
+        self.share.remember(one.columns(("tenant",))[0][0] for one in first)
 
     def hear(self, rows: int, started: int) -> None:
         """Take in how many executions a turn started."""

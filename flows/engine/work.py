@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from flows.engine.sightings import Sightings
 from operators.turn.incoming import Arrived, Candidate, Input
@@ -55,11 +54,14 @@ class DecodedWork:
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Pairs (row, entry) of one event type in one segment, with the frame they point into; `first_row` is the segment's."""
+    """What the events of one type in one segment start: an entry a row, of which one may come several times.
+
+    `first_row` is the segment's.
+    """
 
     first_row: int
     events: EventFrame
-    pairs: pl.DataFrame
+    entries: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)

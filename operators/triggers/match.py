@@ -15,7 +15,7 @@ from typing import Final
 
 import polars as pl
 
-from operators.triggers.match_rows import ALL, PAIRS, RowTable, Select, SelectEach, Trigger
+from operators.triggers.match_rows import ALL, PAIRS, RowTable, Select, Trigger
 from schemas.expression.column_types import dtype_of
 from schemas.expression.columns import condition
 from schemas.expression.rows import constant_value
@@ -122,20 +122,13 @@ def _overrides(triggers: Sequence[Trigger], winners: Iterable[tuple[str, str]]) 
     return pl.DataFrame(pairs, schema={"tenant": pl.String, "entry": pl.UInt32}, orient="row") if pairs else None
 
 
-def match_events(
-    batch: Sequence[tuple[pl.DataFrame, TypeTable]], select: Select, each: SelectEach | None = None
-) -> list[pl.DataFrame]:
+def match_events(batch: Sequence[tuple[pl.DataFrame, TypeTable]], select: Select) -> list[pl.DataFrame]:
     """Give for each frame its (row, tenant, entry), sorted by row and flow name.
 
     Each flow starts at most once an event, by its first trigger that fits. A frame has columns `row` and `tenant` and whatever
-    `select(frame, keys)` finds the environment keys in (`each`: the same for few events, as columns of their own). Few events
-    are asked one by one, many are joined, all types at once.
+    `select(frame, keys)` finds the environment keys in. Few events are asked one by one, many are joined, all types at once.
     """
-    few = {
-        at: table.rows.match(events, each or select)
-        for at, (events, table) in enumerate(batch)
-        if table.rows.suits(events.height)
-    }
+    few = {at: table.rows.match(events, select) for at, (events, table) in enumerate(batch) if table.rows.suits(events.height)}
     joined = iter(match_columns([one for at, one in enumerate(batch) if at not in few], select))
     return [few[at] if at in few else next(joined) for at in range(len(batch))]
 

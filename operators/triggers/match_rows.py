@@ -6,7 +6,7 @@ State: the conditions of the tenants met so far, as functions. Cost: a microseco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -24,7 +24,6 @@ SHARED_MAX: Final = 64  # flows for all tenants; more are better joined
 TENANTS_MAX: Final = 100_000
 
 Select = Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]
-SelectEach = Callable[[pl.DataFrame, Sequence[str]], Iterable[pl.Series]]
 
 
 class Trigger(NamedTuple):
@@ -61,29 +60,32 @@ class RowTable:
         """Tell whether so many events are better asked one by one."""
         return len(self._shared) <= SHARED_MAX and rows * self._most <= ASKED_MAX
 
-    def match(self, events: pl.DataFrame, select: SelectEach) -> pl.DataFrame:
+    def match(self, events: pl.DataFrame, select: Select) -> pl.DataFrame:
         """Give (row, tenant, entry), sorted by row and flow name."""
-        rows, tenants, entries = list[int](), list[str](), list[int]()
         columns = [listed(column) for column in select(events, self._keys)] if self._keys else []
-        values = zip(*columns, strict=True) if columns else [()] * events.height
+        tenants, rows = events.get_column("tenant").to_list(), events.get_column("row").to_list()
+        places, entries = self.pairs(tenants, columns)
+        return pl.DataFrame(
+            [
+                pl.Series("row", [rows[place] for place in places], dtype=pl.UInt32),
+                pl.Series("tenant", [tenants[place] for place in places], dtype=pl.String),
+                pl.Series("entry", entries, dtype=pl.UInt32),
+            ]
+        )
+
+    def pairs(self, tenants: Sequence[str], columns: Sequence[Sequence[Any]]) -> tuple[list[int], list[int]]:
+        """Give places of events and entries, sorted by place and flow name; `columns`: of the keys that are read."""
+        places, entries = list[int](), list[int]()
+        values = zip(*columns, strict=True) if columns else [()] * len(tenants)
         envs = [dict(zip(self._keys, value, strict=True)) for value in values]
-        owners = events.get_column("tenant").to_list()
-        near = self._near(owners, envs)
-        for row, tenant, env, asked in zip(events.get_column("row").to_list(), owners, envs, near, strict=True):
+        for place, (env, asked) in enumerate(zip(envs, self._near(tenants, envs), strict=True)):
             started = ""
             for flow, entry, holds in asked:
                 if flow != started and (holds is None or holds(env) is True):
                     started = flow
-                    rows.append(row)
-                    tenants.append(tenant)
+                    places.append(place)
                     entries.append(entry)
-        return pl.DataFrame(
-            [
-                pl.Series("row", rows, dtype=pl.UInt32),
-                pl.Series("tenant", tenants, dtype=pl.String),
-                pl.Series("entry", entries, dtype=pl.UInt32),
-            ]
-        )
+        return places, entries
 
     def _near(self, tenants: Sequence[str], envs: Sequence[Mapping[str, Any]]) -> list[Sequence[_Asked]]:
         """Give for each event what need be asked, the events of one tenant at once."""

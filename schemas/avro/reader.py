@@ -22,9 +22,9 @@ from schemas.avro.twin import is_readable, refuse_empty_items
 from schemas.bisection import Sifted, sift
 from schemas.contracts import EventContract
 from schemas.envelope import EventChecks
-from schemas.errors import InvalidInput
+from schemas.errors import BadRecord, InvalidInput
 from schemas.expression.types import Type
-from schemas.frames import ENVELOPE, dtype_of
+from schemas.frames import ENVELOPE, dtype_of, holds_any
 from schemas.stderr import quietly
 
 JUDGE_ALONE = 16  # records; below this a failed block is judged one by one
@@ -52,6 +52,7 @@ class AvroReader:
         ]
         self.way_to_tenant = way_to_tenant(self._node)
         self._same = self._is_same()
+        self._is_plain = self._has_plain_values()
         self._cast: list[str] | None = None  # columns whose type in the block is another one
         self._schema = {**ENVELOPE, "data": dtype_of(self._want)}
 
@@ -71,6 +72,15 @@ class AvroReader:
             return sifted.pieces[0][2], None, []
         places = [place for start, count, _ in sifted.pieces for place in range(start, start + count)]
         return self._joined([piece for _, _, piece in sifted.pieces]), places, sifted.bad
+
+    def few(self, records: Sequence[bytes]) -> list[Row] | None:
+        """Give few records as dicts with what a frame would hold; None where one is bad, or a frame would hold other values."""
+        if not self._is_plain:
+            return None
+        try:
+            return [self._alone.read(one) if self._same else self.read_one(one) for one in records]
+        except BadRecord:
+            return None
 
     def read_one(self, record: bytes) -> Row:
         """Read one record through fastavro; raises BadRecord. This is what a record means."""
@@ -108,6 +118,10 @@ class AvroReader:
         kinds = {**ENVELOPE_TYPES, "data": self._want}
         return all(name in self._fields and is_same(self._fields[name], kind) for name, kind in kinds.items())
 
+    def _has_plain_values(self) -> bool:
+        """Tell whether records lack nothing and their values are those of columns: with `any` as bytes, decimals of 9 places."""
+        return not (self.checks.presence or holds_any(self._want) or (_holds_decimal(self._want) and not self._same))
+
     def _many(self, records: Sequence[bytes]) -> pl.DataFrame | Row:
         assert self._block is not None
         frame = self._block.read(records)
@@ -143,6 +157,11 @@ class AvroReader:
             frames.append(piece)
         frames.append(self._frame(rows))
         return pl.concat(frames)
+
+
+def _holds_decimal(kind: Type) -> bool:
+    parts = [field for _, field in kind.fields] + ([kind.item] if kind.item is not None else [])
+    return kind.name in ("decimal", "money") or any(map(_holds_decimal, parts))
 
 
 def _fit_hops(hops: pl.Series) -> bool:
