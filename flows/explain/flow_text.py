@@ -37,7 +37,7 @@ def _around(document: Document) -> str:
     tenants = document.get("tenant")
     parts = [
         f"for {'tenant ' + ', '.join(tenants) if tenants else 'all tenants'}",
-        *([f"priority {document['priority']}"] if document.get("priority") else []),
+        f"priority {document.get('priority', 'by what starts it')}",
         f"ends after {document['timeout']} at the latest",
     ]
     parts += [f"owner {document['owner']}"] if document.get("owner") else []

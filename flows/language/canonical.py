@@ -21,7 +21,7 @@ from flows.language.canonical_words import (
 )
 from flows.language.nodes import Mapping, Node, Sequence, inner
 from flows.language.triggers.canonical import canonical_trigger
-from flows.language.triggers.listing import priority_of, triggers_of
+from flows.language.triggers.listing import start_priority, triggers_of
 from schemas.flow.documents import Flow
 from schemas.records import Json
 
@@ -49,7 +49,7 @@ def canonical(flow: Flow, node: Mapping) -> dict[str, Json]:
         "labels": dict(flow.labels),
         **({"tenant": list(tenants_of(flow))} if flow.tenant is not None else {}),
         "enabled": flow.enabled,
-        "priority": priority_of(flow),
+        **({"priority": priority} if (priority := start_priority(flow)) is not None else {}),
         "timeout": canonical_duration(flow.timeout),
         **canonical_around(flow, node),
         **({"defaults": {"timeout": canonical_duration(flow.defaults.timeout)}} if flow.defaults.timeout is not None else {}),

@@ -21,7 +21,7 @@ from flows.language.report import Report
 from flows.language.steps.rules import RULES
 from flows.language.steps.walk import Ran, StepNames, Walk
 from flows.language.triggers.check import check_triggers
-from flows.language.triggers.listing import priority_of
+from flows.language.triggers.listing import start_priority
 from flows.language.typed import Rollout, TypedFlow
 from schemas.expression.keyed import PolicyTerm
 from schemas.expression.scope import ERROR
@@ -57,7 +57,7 @@ def check_flow(flow: Flow, node: Mapping, report: Report, known: Known, lost: fr
         inputs=inputs,
         limits=around.limits,
         rollout=Rollout(flow.rollout.percent, around.rollout_by, flow.rollout.shadow),
-        priority=priority_of(flow),
+        priority=start_priority(flow),
         steps=ran.steps,
         output=found.template if found is not None else None,
         timeout_us=timeout_us,

@@ -68,6 +68,8 @@ OF: Final[dict[str, dict[str, str]]] = {
         "trigger": "What starts it: one record or a list of them, each then with `as`.",
         "tenant": "A tenant or a list of them; without it all.",
         "enabled": "false takes the flow out of force when it is deployed.",
+        "priority": "Who goes first where starts or commands wait; without it high where a person waits (manual, webhook), "
+        "low for a schedule, else normal.",
         "labels": "Words to find it by.",
         "inputs": "Typed values that manual, schedule and call fill; read as `inputs.name`.",
         "defaults": "What actions use that say nothing themselves.",
@@ -87,6 +89,8 @@ OF: Final[dict[str, dict[str, str]]] = {
         "trigger": "What starts it.",
         "tenant": "A tenant or a list of them; without it all.",
         "enabled": "false takes the flow out of force when it is deployed.",
+        "priority": "Who goes first where starts or commands wait; without it high where a person waits (manual, webhook), "
+        "low for a schedule, else normal.",
         "labels": "Words to find it by.",
         "defaults": "What actions use that say nothing themselves.",
         "timeout": "How long an execution may live, at most 1100d.",
@@ -203,7 +207,7 @@ OF: Final[dict[str, dict[str, str]]] = {
     },
     "AbsenceRule": {
         "of": "The type of the event that must not come.",
-        "within": "How long after the trigger's event, a duration.",
+        "within": "How long after the trigger's event, a duration; what has an earlier time than that event does not count.",
         "until": "Up to which timestamp.",
     },
     "SequenceTrigger": {"sequence": "Events of one key, one after the other in event time."},
@@ -217,7 +221,8 @@ OF: Final[dict[str, dict[str, str]]] = {
     },
     "WebhookTrigger": {
         "event": "The type that a request becomes; its contract checks the body.",
-        "signature": "How a request proves where it comes from; `none` must be said.",
+        "signature": "How a request proves where it comes from; `none` must be said. It guards this door alone: an event of the "
+        "type that comes another way starts the flow too, unless conditions ask for `event.source`, which is /hooks/<path>.",
     },
     "Signature": {
         "header": "The header that holds it, as t=<seconds since 1970>,v1=<hex of HMAC-SHA256 over '<seconds>.<body>'>.",

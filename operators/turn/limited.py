@@ -113,7 +113,8 @@ def rank_of(program: Program, source: str) -> int:
     """Give the class of a start: what the flow says, else a person's start before an event's before a schedule's."""
     if program.priority is not None:
         return RANKS[program.priority]
-    return RANKS["high"] if source.startswith("/manual/") else RANKS["low"] if source.startswith("/schedule") else RANKS["normal"]
+    waits = source.startswith(("/manual/", "/hooks/"))
+    return RANKS["high"] if waits else RANKS["low"] if source.startswith("/schedule") else RANKS["normal"]
 
 
 def _verdict(pending: Pending, live: Live, wanted: tuple[Scope, ...], rank: int, now_us: int, *, queued: bool = False) -> Verdict:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from flows.language.nodes import Mapping, Sequence
 from schemas.flow.documents import Flow
 from schemas.flow.trigger import Trigger, sort_of_trigger
+
+Priority = Literal["high", "normal", "low"]
+_BY_SORT: Final[dict[str, Priority]] = {"manual": "high", "webhook": "high", "schedule": "low"}
 
 
 def triggers_of(flow: Flow, node: Mapping) -> list[tuple[Trigger, Mapping]]:
@@ -21,11 +24,14 @@ def triggers_in(flow: Flow) -> tuple[Trigger, ...]:
     return flow.trigger if isinstance(flow.trigger, tuple) else (flow.trigger,)
 
 
-def priority_of(flow: Flow) -> Literal["high", "normal", "low"]:
+def priority_of(flow: Flow) -> Priority:
     """Give the priority of a flow that says none: high where a person waits, low for schedules, normal for all else."""
+    return start_priority(flow) or "normal"
+
+
+def start_priority(flow: Flow) -> Priority | None:
+    """Give the priority of its starts; None where what starts it decides: it says none, and its triggers are of several sorts."""
     if flow.priority is not None:
         return flow.priority
-    sorts = {sort_of_trigger(one) for one in triggers_in(flow)}
-    if sorts <= {"manual", "webhook"}:
-        return "high"
-    return "low" if sorts == {"schedule"} else "normal"
+    by_sort = {_BY_SORT.get(sort_of_trigger(one), "normal") for one in triggers_in(flow)}
+    return by_sort.pop() if len(by_sort) == 1 else None

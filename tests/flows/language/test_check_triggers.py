@@ -9,6 +9,8 @@ import pytest
 
 from flows.language.canonical import canonical_bytes
 from flows.language.definitions import Definitions, Source, check_sources
+from operators.triggers.admission import RANKS
+from operators.turn.limited import rank_of
 from schemas.expression.print import print_tree
 from schemas.program import After, EventTrigger, Manual, Schedule, Sequence, Webhook, Window, pack, unpack
 
@@ -317,6 +319,18 @@ def test_who_waits_decides_the_priority_of_a_flow_that_says_none() -> None:
     }
     assert {trigger: one(trigger).flows[-1].document["priority"] for trigger in sorts} == sorts
     assert {trigger: one(trigger).flows[-1].program.priority for trigger in sorts} == sorts
+
+
+def test_of_several_sorts_each_start_has_its_own_priority() -> None:
+    text = "\n  - {as: desk, manual: {roles: [lead]}}\n  - {as: shop, webhook: shop, event: order.placed, signature: none}\n"
+    event, nightly = "  - {as: placed, event: order.placed}", '  - {as: night, schedule: "0 1 * * *", zone: UTC}'
+    flow_text = f"flow: f\ntrigger:{text}{event}\n{nightly}\nsteps: [{{delay: 1h}}]\n"
+    found = check_sources([Source("a.yaml", CONTRACTS), Source("b.yaml", flow_text)])
+    assert not found.problems
+    flow = found.flows[-1]
+    assert flow.program.priority is None and "priority" not in flow.document
+    sources = ("/manual/f", "/hooks/shop", "/crm", "/schedules/f")
+    assert [rank_of(flow.program, source) for source in sources] == [RANKS[one] for one in ("high", "high", "normal", "low")]
 
 
 def test_the_other_sorts_are_their_records() -> None:
