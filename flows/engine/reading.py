@@ -34,7 +34,7 @@ class Reading:
         wanted = {timer.execution for timer in (*part.due, *part.passing)} | {wait.execution for wait in waits}
         executions = self.store.load(sorted(wanted)) if wanted else {}
         executions |= {stored.row: stored for stored in named.values()}
-        keys = {one.key for one in part.candidates if not one.known}  # slots have keys of their own
+        keys = {_seen_as(one, self.settings.namespace) for one in part.candidates if not one.known or one.runnable.limited}
         return Reads(
             self.world,
             part.due,
@@ -61,3 +61,8 @@ class Reading:
         old = [one for one in candidates if one.known or one.shadow or one.cause.time_us <= asked_us]
         ids = [one.identity(self.settings.namespace) for one in old]
         return self.store.existing(ids) if ids else set()
+
+
+def _seen_as(candidate: Candidate, namespace: str) -> bytes:
+    """Give what would be seen of a start: its event; of what a window or a slot starts, itself, if a limit dropped it."""
+    return candidate.identity(namespace) if candidate.known else candidate.key

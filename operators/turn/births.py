@@ -22,7 +22,7 @@ def born(pending: Pending, candidate: Candidate) -> Live | None:
     if not candidate.known and not candidate.shadow:
         see(pending, candidate.key, candidate.tenant, candidate.row)
     identity = candidate.identity(pending.batch.namespace)
-    if identity in pending.reads.existing or identity in pending.by_id:
+    if identity in pending.reads.existing or identity in pending.by_id or identity in pending.reads.seen:
         return None
     live = new_live(pending, candidate.tenant, identity, candidate.runnable, candidate.cause, candidate.now_us)
     if candidate.shadow:

@@ -19,7 +19,7 @@ from operators.turn.limited import ask_again
 from operators.turn.live import TWIN, Live
 from operators.turn.missed import note_late_start, note_verdict
 from operators.turn.orders import fork, refuse, start_by_hand
-from operators.turn.pending import Pending, live_of, see_met
+from operators.turn.pending import Pending, live_of, see, see_met
 from operators.turn.recall import is_new
 from operators.turn.settle import settle
 from operators.turn.shadow import mirror, note_absent
@@ -39,6 +39,8 @@ def start_candidate(pending: Pending, candidate: Candidate) -> None:
         return
     env = candidate.env if not candidate.trigger else {**candidate.env, "trigger.name": candidate.trigger}
     begin_to_run(pending, live, env, candidate.now_us)
+    if candidate.known and live.id not in pending.by_id:  # a limit has dropped it: should its turn be read again, that is said
+        see(pending, live.id, candidate.tenant, candidate.row)
     if pending.queue:
         settle(pending)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +12,11 @@ import pytest
 
 from flows.engine.settings import EngineSettings
 from flows.language.definitions import control_records, load_definitions
+from operators.turn.times import END_OF_TIME
 from schemas.avro.schema import avro_schema
 from schemas.records import Control, encode
 from schemas.topics import CONTROL
-from tests.laws.recorded import HOLD, PARTITIONS, TENANT, recorded, replayed
+from tests.laws.recorded import HOLD, PARTITIONS, TENANT, Recorded, recorded, replayed
 from tests.laws.test_input_laws import transitions
 from tests.simulation.business import stamp
 
@@ -133,25 +135,31 @@ steps: [{action: note, as: counted, with: {order: "{{ event.id }} {{ window.orde
 """
 
 
-@pytest.mark.parametrize("parts", [1, 2, 3])
-def test_windows_go_on_from_where_they_were_when_a_turn_dies_between_its_parts(tmp_path: Path, parts: int) -> None:
-    """What the clock has reached by a part is not when the events of the turn arrived: they are read again."""
-    (tmp_path / "flows.yaml").write_text(COUNTED)
-    found = load_definitions([tmp_path / "flows.yaml"])
+def waiting(one: Recorded, path: Path, flows: str) -> tuple[int, Callable[[str, str, str, int], None]]:
+    """Deploy flows and let one execution wait: its delays end 1, 2 and 3 minutes behind a time; give that, and how to send."""
+    (path / "flows.yaml").write_text(flows)
+    found = load_definitions([path / "flows.yaml"])
     assert found.ok, found.problems
     numbers = iter(range(1, 10))
     controls = [encode(one) for one in control_records(found, lambda _: next(numbers), avro_schema)]
+    since_us = one._clock.at_us
+
+    def send(kind: str, name: str, order: str, second: int) -> None:
+        event = {"specversion": "1.0", "source": "/law", "type": kind, "tenant": TENANT, "id": name}
+        event |= {"time": stamp(since_us + second * 1_000_000)}
+        one.send("shop.events", json.dumps(event | {"data": {"order": {"id": order}}}).encode())
+
+    one.send(CONTROL, encode(Control(key=HOLD, value=True)), *controls)
+    send("order.paid", "e0", "first", -3600)
+    assert one.step()
+    return since_us, send
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_windows_go_on_from_where_they_were_when_a_turn_dies_between_its_parts(tmp_path: Path, parts: int) -> None:
+    """What the clock has reached by a part is not when the events of the turn arrived: they are read again."""
     with recorded(EngineSettings("events", 8192, partitions=PARTITIONS), 0, 1) as one:
-        since_us = one._clock.at_us
-
-        def send(kind: str, name: str, order: str, second: int) -> None:
-            event = {"specversion": "1.0", "source": "/law", "type": kind, "tenant": TENANT, "id": name}
-            event |= {"time": stamp(since_us + second * 1_000_000)}
-            one.send("shop.events", json.dumps(event | {"data": {"order": {"id": order}}}).encode())
-
-        one.send(CONTROL, encode(Control(key=HOLD, value=True)), *controls)
-        send("order.paid", "e0", "first", -3600)
-        assert one.step()
+        since_us, send = waiting(one, tmp_path, COUNTED)
         send("order.placed", "e1", "O1", 0)
         send("order.paid", "e2", "second", 300)  # three delays end between the two
         assert one.step(parts)
@@ -164,3 +172,25 @@ def test_windows_go_on_from_where_they_were_when_a_turn_dies_between_its_parts(t
     assert one.late == [("O1", "e4")]
     assert counted == [("e1 1", stamp(since_us + 600_000_000))]
     assert len(one.actions) == 4
+
+
+@pytest.mark.parametrize("parts", [END_OF_TIME, 1, 2, 3])
+def test_a_start_of_a_window_that_a_limit_drops_is_told_once(tmp_path: Path, parts: int) -> None:
+    limited = COUNTED.replace("flow: counted\n", "flow: counted\nlimits: {concurrency: {max: 1, over: drop}}\n").replace(
+        "lateness: 10m, measures", "lateness: 0s, measures"
+    )
+    with recorded(EngineSettings("events", 8192, partitions=PARTITIONS), 0, 1) as one:
+        _, send = waiting(
+            one,
+            tmp_path,
+            limited.replace("steps: [{action: note, as: counted", "steps: [{delay: 1d}, {action: note, as: counted"),
+        )
+        send("order.placed", "e1", "O1", 0)
+        send("order.placed", "e2", "O1", 1)
+        send("order.paid", "e3", "second", 300)
+        assert one.step(parts)
+        assert one.partings == (parts < END_OF_TIME)
+        one.come_to_rest()
+        counted = [one["data"]["order"] for one in one.actions if one["step"] == "counted"]
+    assert counted == ["e1 1"]
+    assert [letter["reason"] for letter in one.dead] == ["over-limit"]
