@@ -39,7 +39,7 @@ from infra.lock import FileLock
 from infra.log_tables import Registered
 from infra.programs import Programs
 from infra.seen import SeenPurge, SeenWindow
-from infra.sqlite import Connection, close, open_writer, storage_errors, transaction, value
+from infra.sqlite import Connection, close, has_table, open_writer, storage_errors, transaction, value
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
 from schemas.ports import (
@@ -342,11 +342,14 @@ def _prepare(connection: Connection, incarnation: str | None) -> str:
 
 
 def _upgrade(connection: Connection) -> None:
-    """Give a file of an older version the time up to which its inputs had been read; the next turn fills it in."""
+    """Give a file of an older version what came later; the time up to which its inputs had been read, the next turn fills in."""
     names = [column[1] for column in connection.execute("pragma table_info(engine)")]
     if "past_us" not in names:
         with transaction(connection):
             connection.execute(f"alter table engine add column {_PAST}")
+    if not has_table(connection, "executions_live"):
+        with transaction(connection):
+            connection.execute(executions.INDEX_LIVE)
 
 
 def _raise_epoch(connection: Connection, generation: int) -> int:
