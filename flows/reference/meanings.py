@@ -168,6 +168,7 @@ OF: Final[dict[str, dict[str, str]]] = {
         "with": "Its data, or the inputs.",
         "id": "The id of the event.",
         "time": "The time of the event, if it is not that of the line.",
+        "source": "The source of the event: /hooks/<path> is what a webhook says; /test where nothing is said.",
         "fire": "Start by hand, or let the last slot of the schedule run that has come.",
         "zone": "The zone of the schedule that fires.",
         "decide": "Decide an approval.",

@@ -65,20 +65,18 @@ def _watch(run: Run, watch: Watch) -> Advanced:
 
 
 def _look_back_us(run: Run, watch: Watch) -> int:
-    """Give how long before its turn an event of a sequence may have come: as long as events may be late."""
-    detail = _detail(run, watch.trigger)
-    return detail.lateness_us if isinstance(detail, Sequence) else 0
+    """Give how long before its turn an event may have come: as long as the one that it follows may be late."""
+    return _detail(run, watch.trigger).lateness_us
 
 
 def meet_watch(run: Run, watch: Watch, event: MetEvent) -> Advanced | None:
     """Give a watch an event: an absence is over, a sequence one further; None if it does not fit."""
-    if event.time_us > watch.time_us or not _fits(run, watch.trigger, watch.reached, event):
+    in_time = watch.last_us <= event.time_us <= watch.time_us
+    if not in_time or is_used(run, event) or not _fits(run, watch.trigger, watch.reached, event):
         return None
     detail = _detail(run, watch.trigger)
     if isinstance(detail, Absence):
         return discard(run, watch)
-    if event.time_us < watch.last_us or is_used(run, event):
-        return None
     leave(run, watch)
     use(run, event)
     run.root[detail.then[watch.reached].bind] = event.data
@@ -131,7 +129,9 @@ def begin_watched(run: Run, watch: Watch, retract_us: int) -> Advanced:
 
 def disproves(run: Run, hidden: Hidden, event: MetEvent) -> bool:
     """Tell whether an event takes the verdict back; what the engine itself has found (of no key) does."""
-    return hidden.key is None or (event.time_us <= hidden.time_us and _fits(run, hidden.trigger, 0, event))
+    if hidden.key is None:
+        return True
+    return run.cause.time_us <= event.time_us <= hidden.time_us and _fits(run, hidden.trigger, 0, event)
 
 
 def take_back(run: Run, event: MetEvent) -> Advanced:

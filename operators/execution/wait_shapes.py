@@ -106,7 +106,7 @@ def _awaits(program: Program) -> Iterator[tuple[Await, int, tuple[Way, ...]]]:
     for place, trigger in enumerate(program.triggers):
         match trigger.detail if isinstance(trigger, EventTrigger) else None:
             case Absence() as absence:
-                yield absence.of, 0, _ways(absence.of)
+                yield absence.of, absence.lateness_us, _ways(absence.of)
             case Sequence() as sequence:
                 for at, one in enumerate(sequence.then):
                     yield one, sequence.lateness_us, watched_ways(program, place, at)

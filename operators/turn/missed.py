@@ -32,7 +32,7 @@ def verdict_of(runnable: Runnable, before: State | None, *, begins: bool) -> Mis
     flow = runnable.program.flow
     match _detail(runnable, watch):
         case Absence() if begins:
-            return MissedVerdict(watch.key, watch.time_us, b"", "", flow)
+            return MissedVerdict(watch.key, watch.time_us, b"", "", flow, watch.last_us)
         case Sequence() if not begins:
             return MissedVerdict(watch.key, watch.time_us, b"", "", flow, watch.last_us, before.cause.event)
     return None

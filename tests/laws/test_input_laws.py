@@ -194,6 +194,33 @@ def test_what_comes_behind_the_verdict_of_an_absence_is_late() -> None:
 
 
 @pytest.mark.parametrize("cuts", [[1], [3], [20]])
+def test_an_absence_goes_by_the_times_of_events_and_not_by_which_came_first(cuts: list[int]) -> None:
+    sent = [
+        said(1, "payment.received", 10, "O1"),
+        said(2, "order.placed", 0, "O1"),  # late itself: it was paid in its time, and that has been read already
+        said(3, "payment.received", -5, "O2"),
+        said(4, "order.placed", 0, "O2"),  # that payment was before it
+        said(5, "order.placed", 0, "O3"),
+        said(6, "payment.received", -5, "O3"),  # before it too, though it comes behind
+        said(7, "payment.received", 11, "O4"),
+        said(8, "order.changed", 42, "O9"),
+        said(9, "order.placed", 0, "O4"),  # later than its lateness says: what came over 30 minutes ago is not asked
+        said(10, "order.changed", 170, "O9"),  # the verdicts
+        said(11, "payment.received", -1, "O2"),
+        said(12, "payment.received", 5, "O3"),  # disproves
+        said(13, "order.changed", 400, "O9"),
+    ]
+    with recorded(EngineSettings("events", partitions=PARTITIONS), 1, 20_000) as one:
+        run(one, sent, cuts, [4])
+        local = replayed(one.order)
+        done = [(told["step"], told["data"]["order"]) for told in one.actions if told["flow"] == "missing"]
+        assert sorted(done) == [("alarm", "O2"), ("alarm", "O3"), ("alarm", "O4"), ("calm", "O3")]
+        missing = {of.id.hex() for of in local.executions.values() if of.runnable.program.flow == "missing"}
+        assert [event for execution, event in one.late if execution in missing] == ["e12"]
+        assert sorted(one.late) == sorted(local.late)
+
+
+@pytest.mark.parametrize("cuts", [[1], [3], [20]])
 def test_what_comes_behind_the_end_of_a_sequence_that_was_given_up_is_late(cuts: list[int]) -> None:
     sent = [
         said(1, "order.placed", 0, "O1"),

@@ -212,7 +212,16 @@ class _Writing:
             late_us, data["amount"] = 0, 9
             if kind == "job.done" and rng.random() < 0.3:
                 return self._just_in_time(number, tenant, job)
+        if kind == "job.made" and rng.random() < 0.1:
+            return self._done_already(number, tenant, data)
         return [self._happening(Happening(kind, tenant, f"e{number}", self.time_us - late_us, data))]
+
+    def _done_already(self, number: int, tenant: str, data: dict[str, Any]) -> list[Append]:
+        """Say that a job is done before it is said that it was made: at a time between, at that very time, or before it."""
+        made_us = self.time_us - self.rng.choice((0, 3, 15)) * MINUTE_US
+        done_us = made_us + self.rng.choice((0, 1, 3 * MINUTE_US, -1))
+        done = Happening("job.done", tenant, f"d{number}", done_us, {"id": data["id"], "amount": 1})
+        return [self._happening(done), self._happening(Happening("job.made", tenant, f"e{number}", made_us, data))]
 
     def _happening(self, event: Happening) -> Append:
         record = event.record()

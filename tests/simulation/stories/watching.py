@@ -54,23 +54,31 @@ def _watches(script: Script, recorder: Recorder, what: tuple[int, int, str, int]
     within_us, lateness_us, wanted, least = what
     watches: dict[tuple[str, str], Watch] = {}
     came: set[tuple[str, str]] = set()
-    for event, passed in _told(script, recorder):
+    early: list[tuple[Happening, int]] = []  # what may be wanted, with the clock at it
+    for event, passed, clock in _told(script, recorder):
         key = event.tenant, event.id
         if event.type == "job.made" and key not in watches:
             until_us = event.time_us + within_us
-            watches[key] = Watch(event, until_us, until_us + lateness_us)
+            watches[key] = watch = Watch(event, until_us, until_us + lateness_us)
+            if lateness_us:  # it may be late itself, and what followed it has come before it
+                watch.met += [one for one, at_us in early if at_us >= clock - lateness_us and _is_about(watch, one)]
         elif event.type == wanted and event.job.get("amount", 0) >= least:
-            about = [one for one in watches.values() if (one.made.tenant, one.made.job["id"]) == (event.tenant, event.job["id"])]
-            for watch in about:
-                if watch.due_us > passed and event.time_us <= watch.until_us:
+            for watch in watches.values():
+                if watch.due_us > passed and _is_about(watch, event):
                     watch.copied |= key in came
                     watch.met += [] if key in came else [event]
+            early += [] if key in came else [(event, clock)]
         came.add(key)
     yield from watches.values()
 
 
-def _told(script: Script, recorder: Recorder) -> Iterator[tuple[Happening, int]]:
-    """Give the events about jobs in their order, with the time up to which deadlines had passed before each."""
+def _is_about(watch: Watch, event: Happening) -> bool:
+    same_job = (watch.made.tenant, watch.made.job["id"]) == (event.tenant, event.job["id"])
+    return same_job and watch.made.time_us <= event.time_us <= watch.until_us
+
+
+def _told(script: Script, recorder: Recorder) -> Iterator[tuple[Happening, int, int]]:
+    """Give the events about jobs in their order, with the time that had passed for deadlines before each, and the clock at it."""
     clock = passed = 0
     for piece in recorder.pieces:
         for taken in piece.taken:
@@ -79,7 +87,7 @@ def _told(script: Script, recorder: Recorder) -> Iterator[tuple[Happening, int]]
                 passed = max(passed, clock - 1)
                 event = script.events.get(taken.data)
                 if event is not None:
-                    yield event, passed
+                    yield event, passed, clock
         clock, passed = max(clock, piece.now_us), max(passed, piece.past_us)
 
 
@@ -102,7 +110,7 @@ def _check_absences(watches: list[Watch], begun: dict[tuple[str, str], Account],
 def _check_chains(watches: list[Watch], begun: dict[tuple[str, str], Account], coverage: Counter[str]) -> None:
     ends: dict[tuple[str, str], Any] = {}
     for watch in watches:
-        fitting = [event for event in watch.met if event.time_us >= watch.made.time_us]
+        fitting = watch.met
         if fitting:
             ends[watch.made.tenant, fitting[0].id] = watch
             coverage["story: sequences that were due"] += 1
