@@ -65,7 +65,7 @@ SHAPES: Final[Table[str, Shape]] = {
     "action": Shape(_words("action language description params result errors idempotent types privacy")),
     "test": Shape(_words("test language flow clock policies answers scores features timeline"), {"timeline": "moment"}),
     "moment": Shape(
-        _words("at send fire decide expect with id outcome by roles form refused"), {"expect": "expect", "at": DURATION}
+        _words("at send fire decide expect with id source outcome by roles form refused"), {"expect": "expect", "at": DURATION}
     ),
     "expect": Shape(
         _words("status error waiting actions actions_include actions_exclude events history_include history_exclude"),

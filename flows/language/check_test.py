@@ -15,7 +15,7 @@ from schemas.expression.literals import parse_timestamp_us
 from schemas.flow.scenario import DOES, Moments, Test
 
 _WITH = {
-    "send": frozenset(["with", "id", "time"]),
+    "send": frozenset(["with", "id", "time", "source"]),
     "fire": frozenset(["with", "zone", "by", "roles", "refused"]),
     "decide": frozenset(["outcome", "by", "roles", "form", "refused"]),
     "command": frozenset(["step", "by", "roles", "outcome", "refused"]),

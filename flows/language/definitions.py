@@ -24,7 +24,7 @@ from flows.language.report import Report
 from flows.language.stand_ins import stand_in_action, stand_in_event, stand_in_flow, stand_in_policy
 from flows.language.structure import shape
 from flows.language.twins import twin_actions
-from flows.language.webhooks import twin_doors
+from flows.language.webhooks import twin_doors, unsigned_ways
 from schemas.contracts import EventContract, incompatibilities
 from schemas.errors import Problem
 from schemas.expression.types import ANY
@@ -312,5 +312,5 @@ def _flows(documents: Sequence[Document], known: Known, known_flows: FlowTypes, 
             compiled[id(document)] = one
         types[document.name] = stand_in_flow(document) if one is None else flow_type(one.program)
     twins = [(document, compiled[id(document)]) for document in flows if id(document) in compiled]
-    problems += [*twin_actions(twins), *twin_doors(twins)]
+    problems += [*twin_actions(twins), *twin_doors(twins), *unsigned_ways(twins)]
     return [one for _, one in twins]

@@ -1,16 +1,21 @@
-"""One path, one door: what a request becomes and how it is signed cannot differ between flows."""
+"""Doors: what a request at a path becomes and how it is signed is the same for all flows; a signature guards its door alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from flows.language.called import triggers_in
 from flows.language.compile import CompiledFlow
 from flows.language.parse import Document
+from flows.language.report import listed
 from schemas.errors import Problem
-from schemas.program import Webhook
+from schemas.expression.walk import keys
+from schemas.program import Emit, EventTrigger, Program, Webhook
+
+_SOURCE: Final = "event.source"
 
 
 def twin_doors(flows: Sequence[tuple[Document, CompiledFlow]]) -> list[Problem]:
@@ -25,6 +30,50 @@ def twin_doors(flows: Sequence[tuple[Document, CompiledFlow]]) -> list[Problem]:
                 if earlier[0] != nameless:
                     problems.append(_told(document, door, earlier[1]))
     return problems
+
+
+def unsigned_ways(flows: Sequence[tuple[Document, CompiledFlow]]) -> list[Problem]:
+    """Warn of triggers with a signed webhook that start for each event of its type, whichever way it came."""
+    open_ways: dict[str, list[str]] = {}
+    for _, compiled in flows:
+        for event, way in _open_ways(compiled.program):
+            open_ways.setdefault(event, []).append(way)
+    problems = []
+    for document, compiled in flows:
+        for door in _guarded_doors(compiled.program):
+            ways = listed([*dict.fromkeys(open_ways.get(door.event, ())), "millrace send"], 4)
+            problems.append(_unguarded(document, door, ways))
+    return problems
+
+
+def _open_ways(program: Program) -> Iterator[tuple[str, str]]:
+    for trigger in program.triggers:
+        if isinstance(trigger, Webhook) and trigger.scheme == "none":
+            yield trigger.event, f"webhook '{trigger.path}' without a signature"
+    for step in program.steps:
+        if isinstance(step, Emit):
+            yield step.event, f"emit in flow '{program.flow}'"
+
+
+def _guarded_doors(program: Program) -> Iterator[Webhook]:
+    """Give the signed webhooks whose trigger does not ask where its event came from."""
+    for door in program.triggers:
+        if isinstance(door, Webhook) and door.scheme != "none":
+            starts = [one for one in program.triggers if isinstance(one, EventTrigger) and one.event == door.event]
+            asks = [one.condition is not None and _SOURCE in keys(one.condition) for one in starts if one.name == door.name]
+            if not all(asks):
+                yield door
+
+
+def _unguarded(document: Document, door: Webhook, ways: str) -> Problem:
+    places = (one for one in triggers_in(document.node) if getattr(one.get("webhook"), "value", "") == door.path)
+    trigger = next(places, document.node)
+    place = trigger.get("signature") or trigger
+    text = (
+        f"the signature guards the webhook alone: each {door.event} starts this flow, also one that comes by {ways}; "
+        f'if only signed ones may, add conditions: [event.source == "/hooks/{door.path}"]'
+    )
+    return Problem(document.file, place.line, place.column, "unsigned-way", text, "warning")
 
 
 def _told(document: Document, door: Webhook, earlier: str) -> Problem:

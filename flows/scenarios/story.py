@@ -120,7 +120,7 @@ class Story:
             return Difference(("with", *error.path), error.message)
         said = {
             "id": line.id or f"test-{self._sent}",
-            "source": SOURCE,
+            "source": line.source or SOURCE,
             "tenant": self.tenant,
             "time": moment_us(line.time, self._clock_us) if line.time else self.world.now_us,
             "data": data,

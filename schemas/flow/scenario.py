@@ -65,6 +65,7 @@ class Moments(Words):
     with_: Parameters | None = Field(None, alias="with", json_schema_extra=DATA)
     id: Word | None = None
     time: Moment | None = None
+    source: Word | None = None
     fire: Annotated[Literal["manual", "schedule"] | None, Field(json_schema_extra=LITERAL)] = None
     zone: Word | None = None
     decide: Name | None = None

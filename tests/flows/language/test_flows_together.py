@@ -138,3 +138,38 @@ def test_two_flows_that_do_the_same_for_an_event_are_told() -> None:
 )
 def test_twins_serve_one_tenant(one: str, two: str, twins: int) -> None:
     assert len(told(TWIN.format(name="one", more=one), TWIN.format(name="two", more=two))) == twins
+
+
+def hook(name: str, more: str, path: str = "in") -> str:
+    signed = "{header: X-Signature, scheme: hmac-sha256, secret: secrets.hook, tolerance: 5m}"
+    trigger = f"trigger: {{webhook: {path}, event: a.made, signature: {signed if more != 'none' else 'none'}"
+    rest = f", {more}" if more not in ("", "none") else ""
+    return f"flow: {name}\n{trigger}{rest}}}\nsteps: [{{action: note, with: {{text: '{name}'}}}}]\n"
+
+
+UNSIGNED = (
+    "0.yaml:2:50: warning[unsigned-way]: the signature guards the webhook alone: each a.made starts this flow, also one that comes "
+    'by WAYS; if only signed ones may, add conditions: [event.source == "/hooks/in"]'
+)
+
+
+def test_a_signed_webhook_is_told_that_its_events_come_other_ways_too() -> None:
+    assert told(hook("one", "")) == [UNSIGNED.replace("WAYS", "millrace send")]
+    several = told(
+        hook("one", ""), hook("two", "none", "open"), emits("three", "b.made", "a.made", "").replace("b.made, ", "b.made")
+    )
+    assert UNSIGNED.replace("WAYS", "webhook 'open' without a signature, emit in flow 'three', millrace send") in several
+    assert sum("unsigned-way" in problem for problem in several) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "warns"),
+    [
+        ("conditions: ['event.source == \"/hooks/in\"']", False),
+        ("conditions: ['a.n > 3', 'starts_with(event.source, \"/hooks/\")']", False),
+        ("conditions: ['a.n > 3']", True),
+        ("none", False),
+    ],
+)
+def test_who_asks_for_the_source_or_for_no_signature_is_not_told(more: str, warns: bool) -> None:
+    assert ["unsigned-way" in problem for problem in told(hook("one", more))] == [True] * warns
