@@ -13,6 +13,7 @@ from schemas.errors import InvalidInput
 from schemas.records import APPEND_BYTES_MAX
 
 STDIN: Final = Path("-")
+MARK: Final = b"\xef\xbb\xbf"  # that some editors and exports put before the first line
 
 
 class Line(NamedTuple):
@@ -23,12 +24,15 @@ class Line(NamedTuple):
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """Give the lines of a file that are not blank. Raises InvalidInput where there is no such file or a line is over 16 MiB."""
+    """Give the lines of a file that are not blank, without a byte order mark.
+
+    Raises InvalidInput where there is no such file or a line is over 16 MiB.
+    """
     with _opened(path) as file:
         number = 0
         while text := file.readline(APPEND_BYTES_MAX + 2):
             number += 1
-            body = text.rstrip(b"\r\n")
+            body = (text.removeprefix(MARK) if number == 1 else text).rstrip(b"\r\n")
             if len(body) > APPEND_BYTES_MAX:
                 raise InvalidInput(
                     f"{path}:{number}: the line is over {APPEND_BYTES_MAX} bytes; split it. What came before is sent"

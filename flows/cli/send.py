@@ -251,5 +251,6 @@ def _tell(terminal: Terminal, sent: Sent) -> None:
     terminal.say(f"sent {sent.records:,} records, {sent.bytes:,} bytes: {topics}")
     if sent.without_tenant:
         terminal.say(
-            f"{sent.without_tenant:,} of them name no tenant; they become dead letters (see `millrace dlq list --tenant -`)"
+            f"{sent.without_tenant:,} of them name no tenant, or are no JSON objects; they become dead letters unless `up` has a "
+            "--default-tenant (see `millrace dlq list --tenant -`); `send --tenant NAME` says whose they are"
         )

@@ -163,6 +163,15 @@ def test_send_appends_lines_as_they_are_and_tenants_keep_their_partition(tmp_pat
     assert b'{"n":2,"tenant":"acme"}' in [record for _, _, record in records(tmp_path / "other")]
 
 
+def test_send_takes_a_byte_order_mark_away_and_says_what_becomes_of_lines_without_a_tenant(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"tenant":"acme","n":1}\r\nnumber,priority\r\n')
+    said = millrace("send", "--topic", "support.events", str(path), home=tmp_path / "home").stderr
+    assert {record for _, _, record in records(tmp_path / "home")} == {b'{"tenant":"acme","n":1}', b"number,priority"}
+    assert "1 of them name no tenant, or are no JSON objects" in " ".join(said.split())
+    assert "send --tenant NAME" in said
+
+
 def test_send_keeps_the_order_of_records_of_several_tenants(tmp_path: Path) -> None:
     written = [f'{{"tenant":"{tenant}","n":{n}}}'.encode() for n in range(20) for tenant in ("acme", "bolt", "cobalt")]
     path = tmp_path / "events.jsonl"
