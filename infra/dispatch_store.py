@@ -17,9 +17,9 @@ from infra import file_meta, log_tables, positions
 from infra.dispatch_groups import Groups
 from infra.dispatch_rows import COLUMNS, INSERT, READY, TABLES, Stage, stored, values_of
 from infra.file_meta import FORMATS, Layout
-from infra.lock import FileLock
 from infra.log_tables import Registered
-from infra.sqlite import Connection, close, open_writer, storage_errors, transaction
+from infra.own_file import open_own
+from infra.sqlite import Connection, close, storage_errors, transaction
 from schemas.dispatch import DispatchCommit, QueuedAction, StoredAction, Taking, Withdrawal
 from schemas.ports import Slot
 from schemas.topics import RESULTS
@@ -38,12 +38,7 @@ class DispatchFile:
     def __init__(self, path: Path, *, vfs: str | None = None, incarnation: str | None = None) -> None:
         """Open the file or make it. Raises HomeLocked, StorageFailed, StateTooNew."""
         self.path = path
-        self._lock = FileLock(path)
-        try:
-            self._connection = open_writer(path, vfs=vfs)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._lock, self._connection = open_own(path, vfs=vfs)
         try:
             _prepare(self._connection, incarnation)
             with storage_errors(path):
@@ -117,6 +112,11 @@ class DispatchFile:
         """Drop days before `day` (YYYYMMDD) of what was emitted that every reader has read; give the days dropped."""
         with transaction(self._connection):
             return log_tables.drop_before(self._connection, day, readers)
+
+    def free_dropped(self) -> bool:
+        """Give some of the room of dropped days back to the file; tell whether there is more to do."""
+        with transaction(self._connection):
+            return log_tables.free_dropped(self._connection)
 
     def close(self) -> None:
         """Let go of the file and its lock."""

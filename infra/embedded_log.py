@@ -12,9 +12,9 @@ from typing import Final
 from infra import file_meta, log_tables
 from infra.file_meta import FORMATS, Layout
 from infra.file_reader import FileReader
-from infra.lock import FileLock
 from infra.log_tables import Registered, last_seq
-from infra.sqlite import Connection, close, open_writer, storage_errors, transaction
+from infra.own_file import open_own
+from infra.sqlite import Connection, close, storage_errors, transaction
 from schemas.ports import Append
 from schemas.topics import PARTITIONS
 
@@ -31,12 +31,7 @@ class IngressLog:
     ) -> None:
         """Open the log, or make it with so many partitions a topic. Raises HomeLocked, StorageFailed, StateTooNew."""
         self.path = path
-        self._lock = FileLock(path)
-        try:
-            self._connection = open_writer(path, vfs=vfs)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._lock, self._connection = open_own(path, vfs=vfs)
         try:
             meta = _prepare(self._connection, partitions, incarnation)
         except BaseException:
@@ -54,6 +49,11 @@ class IngressLog:
         """Drop days before `day` (YYYYMMDD) that every reader has read; give the days dropped."""
         with transaction(self._connection):
             return log_tables.drop_before(self._connection, day, readers)
+
+    def free_dropped(self) -> bool:
+        """Give some of the room of dropped days back to the file; tell whether there is more to do."""
+        with transaction(self._connection):
+            return log_tables.free_dropped(self._connection)
 
     def close(self) -> None:
         """Let go of the file and its lock."""

@@ -35,11 +35,11 @@ from infra import (
 from infra.ended import EndedSweep
 from infra.file_meta import FORMATS, Layout
 from infra.limits import StoredLimits
-from infra.lock import FileLock
 from infra.log_tables import Registered
+from infra.own_file import open_own
 from infra.programs import Programs
 from infra.seen import SeenPurge, SeenWindow
-from infra.sqlite import Connection, close, has_table, open_writer, storage_errors, transaction, value
+from infra.sqlite import Connection, close, has_table, storage_errors, transaction, value
 from infra.timers import DEADLINES, TimerIndex
 from schemas.errors import BrokenInvariant, Fatal
 from schemas.ports import (
@@ -48,10 +48,10 @@ from schemas.ports import (
     MissedVerdict,
     Remembered,
     SchedulePlace,
-    Slot,
     StoredExecution,
     StoredWindows,
     StoreMeta,
+    Stretch,
     Timer,
     TurnCommit,
     Wait,
@@ -87,12 +87,7 @@ class SqliteStateStore:
         """
         self.path = path
         self._broken: BaseException | None = None
-        self._lock = FileLock(path)
-        try:
-            self._connection = open_writer(path, vfs=vfs)
-        except BaseException:
-            self._lock.release()
-            raise
+        self._lock, self._connection = open_own(path, vfs=vfs)
         try:
             self._incarnation = _prepare(self._connection, incarnation)
             self._generation = generation
@@ -118,8 +113,8 @@ class SqliteStateStore:
         with self._using():
             return held_back.read(self._connection)
 
-    def reached(self) -> dict[Slot, int]:
-        """Give up to where executions have worked on what the positions are not behind yet."""
+    def reached(self) -> list[Stretch]:
+        """Give what executions have worked on and the positions are not behind yet."""
         with self._using():
             return reached.read(self._connection)
 
@@ -241,6 +236,11 @@ class SqliteStateStore:
         """Drop days before `day` (YYYYMMDD) of what was emitted that every reader has read; give the days dropped."""
         with self._using(), transaction(self._connection):
             return log_tables.drop_before(self._connection, day, readers)
+
+    def free_dropped(self) -> bool:
+        """Give some of the room of dropped days back to the file; tell whether there is more to do."""
+        with self._using(), transaction(self._connection):
+            return log_tables.free_dropped(self._connection)
 
     def close(self) -> None:
         """Let go of the file and its lock."""

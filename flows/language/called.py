@@ -9,31 +9,15 @@ from flows.language.known import FlowType
 from flows.language.nodes import Mapping, Node, Scalar
 from flows.language.nodes import Sequence as SequenceNode
 from flows.language.parse import Document
-from schemas.expression.fit import type_of
-from schemas.expression.literal_fit import literal_type
-from schemas.expression.template import Items, Record, Template, Text, Value, Whole, value_of
-from schemas.expression.types import ANY, STRING, Type
+from schemas.expression.types import Type
 from schemas.program import Program
+from schemas.program_values import template_type
 
 
 def flow_type(program: Program) -> FlowType:
     """Say what a caller must know of a compiled flow."""
-    output = Type("record") if program.output is None else _type_of(program.output)
+    output = Type("record") if program.output is None else template_type(program.output)
     return FlowType(program.flow, program.version, program.inputs or Type("record"), output)
-
-
-def _type_of(template: Template) -> Type:
-    match template:
-        case Value():
-            return literal_type(value_of(template))
-        case Whole():
-            return type_of(template.tree)
-        case Text():
-            return STRING
-        case Record():
-            return Type("record", fields=tuple((name, _type_of(item)) for name, item in template.items))
-        case Items():
-            return Type("list", item=ANY)
 
 
 def objects_of(node: Node, verb: str) -> list[Scalar]:
