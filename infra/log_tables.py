@@ -4,8 +4,8 @@ Reads: records of a turn. Emits: one row a pack in the day's table. State: the l
 (topic, partition), as rows. Cost: a few rows an append, whatever the number of records.
 
 `seq` comes from a counter row, never from rowid (which starts again on an empty table). Days follow each other in seq order,
-also where the clock steps back, so a reader goes from one table to the next. Retention drops tables; topics of FOREVER lie in
-a table that is never dropped.
+also where the clock steps back, so a reader goes from one table to the next. Retention drops tables: at once for all who
+read, then piece by piece, for a large day would hold up commits for seconds. Topics of FOREVER lie in a table that never goes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ FOREVER: Final = frozenset({CONTROL})
 FOREVER_TABLE: Final = "log_forever"
 PACK_RECORDS: Final = 4096
 PACK_BYTES: Final = 4 << 20  # a longer record has a pack of its own
+PIECE_BYTES: Final = 4 << 20  # of packs that are freed in one transaction
+PIECE_PACKS: Final = 512
+DROPPED: Final = "dropped_"  # how tables begin whose pages are to be freed; behind it their first seq
 
 _TABLES: Final = (
     "create table log_counter(one integer primary key check (one = 1), seq integer not null)",
@@ -98,10 +101,11 @@ def last_seq(path: Path, *, vfs: str | None = None) -> int:
 
 
 def drop_before(connection: Connection, day: int, readers: Sequence[Registered]) -> list[int]:
-    """Drop the tables of days before `day` (YYYYMMDD) that every reader has read to their end; give the days dropped.
+    """Drop the days before `day` (YYYYMMDD) that every reader has read to their end; give the days dropped.
 
-    Inside the caller's transaction. Oldest first, and none behind one that must stay. A slot that a reader has no position of
-    counts as unread. Readers' positions: infra.positions.read_file of each reader's file, before the transaction.
+    Inside the caller's transaction; `free_dropped` frees what they took. Oldest first, and none behind one that must stay. A
+    slot that a reader has no position of counts as unread. Readers' positions: infra.positions.read_file of each reader's file,
+    before the transaction.
     """
     dropped = []
     for old in [row[0] for row in rows(connection, "select day from log_days where day < ? order by first_seq", (day,))]:
@@ -111,6 +115,20 @@ def drop_before(connection: Connection, day: int, readers: Sequence[Registered])
         _drop(connection, old, ends)
         dropped.append(old)
     return dropped
+
+
+def free_dropped(connection: Connection) -> bool:
+    """Free some pages of dropped days, inside the caller's transaction; tell whether there are more."""
+    table = value(connection, "select name from sqlite_schema where type = 'table' and name glob ? limit 1", (f"{DROPPED}*",))
+    if table is None:
+        return False
+    size = last = 0
+    for seq, bytes_ in rows(connection, f"select seq, length(pack) from {table} order by seq limit ?", (PIECE_PACKS,)):
+        size, last = size + bytes_, seq
+        if size >= PIECE_BYTES:
+            break
+    connection.execute(f"delete from {table} where seq <= ?" if last else f"drop table {table}", (last,) if last else ())
+    return True
 
 
 def day_of(at_us: int) -> int:
@@ -212,5 +230,6 @@ def _drop(connection: Connection, day: int, ends: Mapping[Slot, int]) -> None:
         "update log_ends set first = max(first, ?) where topic = (select id from log_topics where name = ?) and partition = ?",
         [(end, slot.topic, slot.partition) for slot, end in ends.items()],
     )
-    connection.execute("delete from log_days where day = ?", (day,))
-    connection.execute(f"drop table {day_table(day)}")
+    first = value(connection, "delete from log_days where day = ? returning first_seq", (day,))
+    connection.execute(f"drop index {day_table(day)}_place")
+    connection.execute(f"alter table {day_table(day)} rename to {DROPPED}{first}")

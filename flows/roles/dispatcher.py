@@ -80,7 +80,7 @@ def run(options: RoleOptions) -> None:
     store = DispatchFile(options.home / dispatcher_file(0))
     dispatcher = build_dispatcher(options.home, DispatcherSettings(options.clock, partitions, clock), store=store)
     days = load_settings(home=options.home).retention_days
-    retention = Retention(options.home, dispatcher_file(0), store.drop_before, days, clock)
+    retention = Retention(options.home, dispatcher_file(0), store, days, clock)
     try:
         while not process.stopping:
             retention.tick()

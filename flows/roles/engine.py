@@ -85,7 +85,7 @@ def run(options: RoleOptions) -> None:
     store = open_store(options.home, ended_days=said.ended_days)
     engine = build_engine(options.home, settings, store=store)
     days = said.retention_days
-    retention = Retention(options.home, engine_file(ENGINE), store.drop_before, days, SystemClock())
+    retention = Retention(options.home, engine_file(ENGINE), store, days, SystemClock())
     gc.collect()
     gc.freeze()  # what was loaded lives as long as the process: leave it out of every later collection
     gc.disable()  # a turn makes tens of thousands of records and hardly a cycle: collected every so many turns instead

@@ -41,7 +41,7 @@ def run(options: RoleOptions) -> None:
         http, doors = build_door(options.home, SystemClock(), writer.partitions, options.port)
         server = build_server(options.home, writer, SystemClock(), http)
         days = load_settings(home=options.home).retention_days
-        retention = Retention(options.home, INGRESS_FILE, writer.drop_before, days, SystemClock())
+        retention = Retention(options.home, INGRESS_FILE, writer, days, SystemClock())
         try:
             while not process.stopping:
                 server.step(WAIT_S)

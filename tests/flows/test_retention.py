@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from flows.engine.settings import EngineSettings
 from flows.roles.dispatcher import DispatcherSettings, build_dispatcher
 from flows.roles.engine import build_engine, open_store
 from flows.roles.projector import build_projector
-from flows.roles.retention import DAY_US, Retention, Telling, readers_of, told_positions
+from flows.roles.retention import DAY_US, Days, Retention, Telling, readers_of, told_positions
 from infra.dispatch_store import DispatchFile
 from infra.embedded_log import IngressLog
 from infra.log_ends import log_ends
+from infra.log_tables import Registered
 from schemas.ports import Append, Slot
 from schemas.topics import DEAD_LETTERS, INGRESS_FILE, dispatcher_file, engine_file
 from sinks.calls import InlineCalls
@@ -60,8 +63,8 @@ def _project(home: Path, clock: HandClock) -> int:
 def _drop(home: Path, ingress: IngressLog, clock: HandClock) -> list[int]:
     """Give how many days each file dropped."""
     store, dispatched = open_store(home), DispatchFile(home / dispatcher_file(0))
-    drops = {INGRESS_FILE: ingress.drop_before, engine_file(0): store.drop_before, dispatcher_file(0): dispatched.drop_before}
-    gone = [len(Retention(home, file, drop, 7, clock).tick()) for file, drop in drops.items()]
+    logs: dict[str, Days] = {INGRESS_FILE: ingress, engine_file(0): store, dispatcher_file(0): dispatched}
+    gone = [len(Retention(home, file, log, 7, clock).tick()) for file, log in logs.items()]
     store.close()
     dispatched.close()
     return gone
@@ -106,3 +109,35 @@ def test_each_role_holds_back_every_topic_that_it_reads(tmp_path: Path) -> None:
     assert [name for name, slot in own.items() if engine["dispatcher"].reads(slot)] == ["actions.http", "cancels"]
     assert [name for name, slot in own.items() if engine["engine"].reads(slot)] == ["approvals.events"]
     assert engine["projector"].reads(own["late"])
+
+
+class _Large:
+    """A log of which one day takes ten pieces to free, each of 5 ms."""
+
+    def __init__(self, clock: HandClock) -> None:
+        self.clock = clock
+        self.left = 0
+        self.freed_us: list[int] = []
+
+    def drop_before(self, day: int, readers: Sequence[Registered]) -> list[int]:
+        self.left = 10
+        return [day]
+
+    def free_dropped(self) -> bool:
+        if self.left:
+            self.freed_us.append(self.clock.us)
+            self.clock.us += 5_000
+            self.left -= 1
+        return self.left > 0
+
+
+def test_freeing_a_large_day_leaves_nine_tenths_of_the_time_to_commits(tmp_path: Path) -> None:
+    clock = HandClock()
+    log = _Large(clock)
+    retention = Retention(tmp_path, INGRESS_FILE, log, 7, clock)
+    for _ in range(2_000):
+        retention.tick()
+        clock.us += 1_000
+    assert log.left == 0
+    assert all(later - earlier >= 50_000 for earlier, later in pairwise(log.freed_us))
+    assert log.freed_us[-1] - log.freed_us[0] < 600_000

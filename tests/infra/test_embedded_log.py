@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ import pytest
 from infra import log_tables
 from infra.embedded_log import FileReader, IngressLog, last_seq
 from infra.file_reader import POLL_BYTES
-from infra.log_tables import Registered
-from infra.sqlite import open_writer
+from infra.log_tables import PIECE_BYTES, Registered
+from infra.sqlite import PAGE_BYTES, close, open_reader, open_writer, value
 from schemas.errors import Fatal, StateTooNew, StorageFailed
 from schemas.ports import Append, Chunk, Damage, Slot
 
@@ -116,6 +117,40 @@ def test_when_all_days_are_gone_the_counters_go_on(log: IngressLog) -> None:
     assert append(log, b"c") == 2
     assert read(reader) == [("crm.events", 2, b"c")]
     assert last_seq(log.path) == 2
+
+
+def _free_pages(log: IngressLog) -> int:
+    connection = open_reader(log.path)
+    try:
+        return int(value(connection, "pragma freelist_count"))
+    finally:
+        close(connection)
+
+
+def test_what_dropped_days_took_is_freed_piece_by_piece_also_after_a_restart(log: IngressLog) -> None:
+    for number in range(3):
+        append(log, *[bytes([number]) * (PIECE_BYTES // 8)] * 8)
+    append(log, b"new", day=1)
+    assert log.drop_before(20241005, []) == [20241004]
+    freed = [_free_pages(log)]
+    assert log.free_dropped()
+    freed.append(_free_pages(log))
+    log.close()
+    log = IngressLog(log.path)
+    append(log, b"a day of the same name", day=0)
+    while log.free_dropped():
+        freed.append(_free_pages(log))
+        assert [record for _, _, record in read(FileReader(log.path, everything, {CRM: 24}))] == [
+            b"new",
+            b"a day of the same name",
+        ]
+    steps = [after - before for before, after in pairwise(freed)]
+    assert len(steps) >= 3
+    assert max(steps) * PAGE_BYTES < 2 * PIECE_BYTES  # bounded: the rest of the day waits
+    assert sum(steps) * PAGE_BYTES > 2 * PIECE_BYTES
+    append(log, *[b"x" * (PIECE_BYTES // 8)] * 8, day=1)
+    assert _free_pages(log) * PAGE_BYTES <= freed[-1] * PAGE_BYTES - PIECE_BYTES  # what was freed is used again
+    log.close()
 
 
 def test_a_clock_that_steps_back_does_not_turn_the_order_around(log: IngressLog) -> None:
