@@ -30,10 +30,15 @@ ASIDE: Final = ".damaged-"
 
 
 def set_aside(path: Path, mark: str) -> None:
-    """Rename a file of views and its WALs to `<name>.damaged-<mark>`; raises HomeLocked while a process has it open."""
+    """Rename a file of views and its WALs to `<name>.damaged-<mark>`; raises HomeLocked while a process has it open.
+
+    Where that is done already, what stands there now is a copy of the snapshot.
+    """
+    if aside_name(path, mark).exists():
+        return
     try:
         with _locked(path):
-            for part in (*BESIDE, ""):  # the file last: without its WAL it is not damaged more
+            for part in (*BESIDE, ""):  # the file last: then all is done
                 if (found := Path(f"{path}{part}")).exists():
                     found.replace(f"{aside_name(path, mark)}{part}")
         _forget_old(path)

@@ -26,7 +26,7 @@ from schemas.errors import StorageFailed
 from schemas.ports import Append, Slot
 from schemas.topics import INGRESS_FILE
 from sinks.projection.query_socket import FILE
-from sinks.projection.set_aside import KEPT
+from sinks.projection.set_aside import KEPT, aside_name, set_aside
 from sinks.projection.snapshot import NAME
 from sinks.projection.tables import VIEWS
 from tests.flows.driving import DEADLINE_S, ROOT, command, deployed, process, sent, thing, value
@@ -294,6 +294,14 @@ def _damaged_again(home: Path, clock: _HandClock) -> None:
     Mending(home, clock).want("torn")
     Mending(home, clock).mend()
     assert not (home / TOLD).exists()  # else retention could drop what is about to be read again
+
+
+def test_what_was_set_aside_is_not_written_over_when_mending_dies_at_its_end(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    for found in (b"damaged", b"a copy of the snapshot"):
+        path.write_bytes(found)
+        set_aside(path, "mark")
+    assert aside_name(path, "mark").read_bytes() == b"damaged"
 
 
 def test_damage_again_and_again_stops(tmp_path: Path) -> None:
