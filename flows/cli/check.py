@@ -102,9 +102,21 @@ def _tell_run(terminal: Terminal, run: LocalRun, tenant: str | None) -> None:
 
 
 def _shown(transition: Transition) -> str:
-    detail = "" if transition.detail is None else msgspec.json.encode(transition.detail).decode()
+    told = _timed(transition)
+    detail = told if isinstance(told, str) else "" if told is None else msgspec.json.encode(told).decode()
     parts = (print_timestamp(transition.at), transition.kind, transition.step, detail)
     return " ".join(part for part in parts if part)
+
+
+def _timed(transition: Transition) -> Any:
+    """Give what a transition tells, until when it waits as a time."""
+    match transition.detail:
+        case int(until_us) if transition.kind == "entered" and transition.verb in ("delay", "until", "wait"):
+            return print_timestamp(until_us)
+        case {"until": int(until_us), **rest}:
+            return {**rest, "until": print_timestamp(until_us)}
+        case other:
+            return other
 
 
 def _counts(histories: Sequence[History], bad: int) -> str:

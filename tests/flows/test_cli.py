@@ -109,6 +109,19 @@ def test_check_run_shows_the_history_of_the_reference_runner(tmp_path: Path) -> 
     assert "2 executions, 2 actions, 0 records set aside" in text.stderr
 
 
+def test_a_run_says_until_when_it_waits(tmp_path: Path) -> None:
+    flow = tmp_path / "flow.yaml"
+    text = "flow: slow\ntrigger: {event: order.placed}\nsteps:\n  - {delay: 1h}\n"
+    asked = "  - {approve: ok?, as: ask, by: {role: boss}, timeout: 2h, on_timeout: fail}\n"
+    flow.write_text(text + asked)
+    events = tmp_path / "events.jsonl"
+    event = {"specversion": "1.0", "id": "e1", "source": "/shop", "type": "order.placed", "tenant": "acme", "data": {}}
+    events.write_text(json.dumps({**event, "time": "2026-01-01T09:00:00Z"}) + "\n")
+    text = millrace("check", str(flow), "--run", str(events), home=tmp_path / "home").stdout
+    assert "2026-01-01T09:00:00Z entered delay_1 2026-01-01T10:00:00Z" in text
+    assert '"until":"2026-01-01T12:00:00Z"' in text
+
+
 def test_the_json_schema_of_the_language_is_printed() -> None:
     assert json.loads(millrace("check", "--schema").stdout)["$schema"].startswith("https://json-schema.org/")
 
