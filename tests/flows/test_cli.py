@@ -111,7 +111,9 @@ def test_check_run_shows_the_history_of_the_reference_runner(tmp_path: Path) -> 
 
 def test_a_run_says_until_when_it_waits(tmp_path: Path) -> None:
     flow = tmp_path / "flow.yaml"
-    text = "flow: slow\ntrigger: {event: order.placed}\nsteps:\n  - {delay: 1h}\n"
+    text = (
+        "event: order.placed\nfields: {id: string?}\n---\nflow: slow\ntrigger: {event: order.placed}\nsteps:\n  - {delay: 1h}\n"
+    )
     asked = "  - {approve: ok?, as: ask, by: {role: boss}, timeout: 2h, on_timeout: fail}\n"
     flow.write_text(text + asked)
     events = tmp_path / "events.jsonl"
