@@ -219,6 +219,14 @@ class StoredWindows:
     blocks: dict[str, list[WindowBlock]] = field(default_factory=dict)
 
 
+class Stretch(NamedTuple):
+    """Records of one slot that executions have worked on in a turn that goes on: from a position up to before another."""
+
+    slot: Slot
+    since: int
+    next: int
+
+
 class HeldBack(NamedTuple):
     """A tenant whose rows wait for their share of a slot: all from some position on have not been worked on."""
 
@@ -296,7 +304,7 @@ class TurnCommit:
     discarded: Sequence[int] = ()  # rows of executions that leave no trace: watches that were not needed
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
-    reached: Mapping[Slot, int] | None = None  # up to where executions have worked on a turn that goes on; None: as before
+    reached: Sequence[Stretch] | None = None  # what executions have worked on, of a turn that goes on; None: as before
     past_us: int | None = None  # up to when every input has been read, by the event clock the time then; None: a turn goes on
     met: Mapping[bytes, str] | None = (
         None  # tenants of events, by key, that met waits in slices and are not seen yet; None: as before
@@ -413,8 +421,8 @@ class StateStore(Protocol):
         """Give the events that met waits in slices and are not seen yet: tenants by key."""
         ...
 
-    def reached(self) -> dict[Slot, int]:
-        """Give up to where executions have worked on what the positions are not behind yet: a turn did not come to its end."""
+    def reached(self) -> list[Stretch]:
+        """Give what executions have worked on and the positions are not behind yet: a turn did not come to its end."""
         ...
 
     def held_back(self) -> dict[HeldBack, int]:

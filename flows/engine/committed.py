@@ -5,7 +5,7 @@ Promise: what stands here is in the store; `commit` is the only way on, and wher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from flows.engine.settings import Ports
 from flows.engine.triggers import UNCHANGED, TriggerChanges
 from flows.engine.world import EngineWorld
 from operators.turn.pending import TurnResult
-from schemas.ports import HeldBack, Slot, StoreMeta, TurnCommit
+from schemas.ports import HeldBack, Slot, StoreMeta, Stretch, TurnCommit
 
 
 class Behind(NamedTuple):
@@ -25,7 +25,7 @@ class Behind(NamedTuple):
     outcomes: int = 0  # commands that got their first one
     changes: TriggerChanges = UNCHANGED
     held_back: Mapping[HeldBack, int] | None = None
-    reached: Mapping[Slot, int] | None = None
+    reached: Sequence[Stretch] | None = None
     past_us: int | None = None  # up to when they have been read; by the event clock the time then
 
 

@@ -234,11 +234,12 @@ class Engine:
     def _behind(self, part: Part, decoded: DecodedWork) -> Behind:
         """Give what a part says of its turn's inputs."""
         if not part.last:
-            return Behind(reached=self._reached.behind(decoded.taken, part, stretches=not self._sharing.share.waiting))
+            return Behind(reached=self._reached.behind(decoded.taken, part, waiting=self._sharing.share.waiting > 0))
         positions = decoded.taken.positions
-        reached = self._reached.passed({**self._committed.positions, **positions})
+        held = self._sharing.places()
+        reached = self._reached.passed({**self._committed.positions, **positions}, held or {}, decoded.taken)
         past_us = part.times.past_us if part.times.kind == "wall" else decoded.now_us
-        return Behind(positions, decoded.outcomes, self._triggers.take_changes(), self._sharing.places(), reached, past_us)
+        return Behind(positions, decoded.outcomes, self._triggers.take_changes(), held, reached, past_us)
 
     def _commit(self, result: TurnResult, now_us: int, inputs: Behind) -> None:
         self._committed.commit(result, now_us, inputs)

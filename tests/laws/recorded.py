@@ -217,7 +217,7 @@ class Recorded:
         try:
             engine.advance(joined)
         except Stopped:
-            self._note(taken, engine._store.reached())
+            self._note(taken, {one.slot: one.next for one in engine._store.reached()})
             assert self.part is not None
             self.order.append((self.part.times.now_us, self.part.times.past_us))
             self.partings += 1

@@ -25,10 +25,10 @@ from infra.sqlite import open_reader, rows
 from schemas.avro.schema import avro_schema
 from schemas.ports import Append
 from schemas.records import encode
-from schemas.topics import CONTROL, partition_of
+from schemas.topics import CONTROL, LATE, partition_of
 from tests.examples import examples
 from tests.simulation.business import MINUTE_US, START_US, stamp
-from tests.simulation.files import read_home
+from tests.simulation.files import read_home, records_of
 from tests.simulation.machine import ENGINE_FILE, ROLES, Disk, Machine, Options
 from tests.simulation.outside import Receivers
 from tests.simulation.run import MEMORY, Story
@@ -185,5 +185,63 @@ def test_no_deadline_passes_what_is_held_back_in_its_own_turn(tmp_path: Path) ->
         for _ in range(100):
             machine.run_engine()
         assert "j0" not in {action["data"]["id"] for action in read_home(tmp_path).actions}
+    finally:
+        machine.close()
+
+
+ABSENT: Final = """
+event: job.made
+fields: {job: {id: string}}
+---
+event: job.done
+fields: {job: {id: string}}
+---
+flow: absent
+trigger: {event: job.made, absence: {of: job.done, as: done, correlate: done.job.id == job.id, within: 5m}}
+steps: [{action: nag, with: {id: "{{ job.id }}"}}]
+"""
+
+
+def begin_late(machine: Machine) -> None:
+    """Let one verdict be given, two more be due, and then send what comes too late for the first, with a burst behind it."""
+    numbers = iter((1, 2))
+    found = check_sources([Source("absent.yaml", ABSENT)])
+    deployed = [encode(one) for one in control_records(found, lambda _: next(numbers), avro_schema)]
+    machine.wall_us = START_US
+    assert machine.append([Append(CONTROL, 0, deployed)])
+    assert machine.append(batch("b", 0))
+    machine.run_engine()
+    machine.wall_us += 6 * MINUTE_US  # it was not done within five minutes
+    machine.run_engine()
+    now = stamp(machine.wall_us).encode()
+    for one in batch("bb", 1):
+        assert machine.append([one._replace(records=[data.replace(stamp(START_US).encode(), now) for data in one.records])])
+    machine.run_engine()
+    machine.wall_us += 2 * MINUTE_US
+    done = batch("b", 0)[0].records[0].replace(b"job.made", b"job.done").replace(b'"e0"', b'"d0"')
+    assert machine.append([Append("job.events", partition_of("b", PARTITIONS), [done])])
+    machine.wall_us += 20 * MINUTE_US  # the time of the other two is over behind what is late
+    assert machine.append(batch("a" * 40 + "b", 3))
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 2])
+def test_what_is_late_is_told_once_though_a_tenant_waits_and_the_engine_dies_between_parts(tmp_path: Path, deaths: int) -> None:
+    options = Options("wall", 8192, 8, 4096, due_most=1, partitions=PARTITIONS)
+    machine = Machine(tmp_path, Disk("late", 1, Counter()), Random(1), options, Receivers(Random(1), calm=True), Counter())
+    try:
+        begin_late(machine)
+        for _ in range(deaths):
+            machine.start("engine")
+            assert machine.engine is not None
+            machine.engine.between = lambda: False
+            with pytest.raises(Stopped):
+                machine.engine.step()
+            machine.kill("engine")
+        for _ in range(100):
+            machine.run_engine()
+        assert machine.engine is not None
+        late = [json.loads(one.data)["event"] for one in records_of(tmp_path / ENGINE_FILE) if one.topic == LATE]
+        assert late == ["d0"]
+        assert machine.engine._store.reached() == [], "nobody waits any more, and the positions are behind all"
     finally:
         machine.close()
