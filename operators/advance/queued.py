@@ -53,6 +53,7 @@ def move(moment: Moment, place: Queueing) -> Advanced:
     before = run.more().queued
     if before is not None and before.key == UNASKED:
         run.note("entered", "", VERB, {"limit": place.limit, "until": place.due_us})
+        run.note_policies()
     run.timers_gone += _times(run)
     return _stand(run, place)
 
@@ -60,10 +61,13 @@ def move(moment: Moment, place: Queueing) -> Advanced:
 def admit(moment: Moment) -> Advanced:
     """Let it begin, now."""
     run = resume(moment)
+    before = run.more().queued
     _leave(run)
     run.started_us = run.now_us
     run.deadline_us = run.now_us + run.runnable.program.timeout_us
     run.note("started", "", "")
+    if before is not None and before.key == UNASKED:
+        run.note_policies()
     return begin_steps(run, run.runnable.program.entry)
 
 

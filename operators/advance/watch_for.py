@@ -60,6 +60,7 @@ def _watch(run: Run, watch: Watch) -> Advanced:
         run.waits_set = (*run.waits_set, Waiting(key, TOKEN, of.event, back_us, run.now_us - back_us, "watch"))
     run.timers_set.append(timer_of(TOKEN, watch.due_us))
     run.more().watch = msgspec.structs.replace(watch, key=key)
+    run.transitions.clear()  # it has no history before it begins
     run.status = "watching"
     return advanced(run, keep=True)
 
@@ -121,9 +122,11 @@ def begin_watched(run: Run, watch: Watch, retract_us: int) -> Advanced:
     run.begun = run.cause
     if retract_us:
         hide(run, Hidden(run.new_token(), watch.trigger, watch.key, watch.time_us, watch.due_us + retract_us))
+    run.transitions.clear()  # what it has read while it watched is told behind its start
     if run.runnable.limited:
         return stand_by(run)
     run.note("started", "", "")
+    run.note_policies()
     return begin_steps(run, run.runnable.program.entry)
 
 

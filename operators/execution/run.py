@@ -245,6 +245,11 @@ class Run(msgspec.Struct):
             self.more().policies = {**known, name: version}
             self.note("used", "", "policy", {name: version})
 
+    def note_policies(self) -> None:
+        """Write down which policies were read when there was no history yet."""
+        for name, version in self.rest.policies.items() if self.rest is not None else ():
+            self.note("used", "", "policy", {name: version})
+
     def end(self, ended: Ended) -> None:
         """End the execution: every token stops where it is."""
         self.status, self.ended = ended.status, ended

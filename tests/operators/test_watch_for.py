@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from schemas.expression.types import STRING
+from schemas.expression.tree import Field
+from schemas.expression.types import DURATION, STRING
 from schemas.ids import wait_key
 from schemas.program import END, Absence, Correlation, EventTrigger, Sequence
 from tests.operators.executions import (
@@ -62,6 +63,24 @@ def test_when_the_time_is_over_it_begins() -> None:
     assert world.history == ["started", "action.issued use", "ended"]
     assert world.all[-1].begun is not None
     assert world.commands[0].time == "2026-01-01T04:00:00Z"
+
+
+def test_a_policy_that_was_read_while_it_watched_is_told_behind_its_start() -> None:
+    time = Field("policies.sla", (), DURATION)
+    detail = Absence(awaiting("order.paid", "paid"), time)
+    policies = {"policies.sla": 4 * HOUR, "policies": {"sla": "v1"}}
+    world = World(runnable(USE, triggers=(EventTrigger("order.placed", detail=detail),), policies=("sla",)), policies).watch()
+    assert (world.status, world.history) == ("watching", [])  # else it would stand among the executions, and never end there
+    assert world.at(4 * HOUR).history == ["started", "policy.used", "action.issued use", "ended"]
+    assert world.details("used") == [{"sla": "v1"}]
+
+
+def test_what_came_before_the_event_does_not_end_it_and_takes_nothing_back() -> None:
+    world = _absence(USE, act("withdraw", END), on_retract=1, retract_us=30 * DAY, lateness_us=HOUR)
+    assert world.all[0].waits_set[0].look_back_us == HOUR  # its event may be late itself
+    assert not world.meet({"amount": 1}, time_us=NOW - 1)
+    assert not world.at(DAY).meet({"amount": 1}, time_us=NOW - 1)
+    assert world.meet({"amount": 1}, time_us=NOW)
 
 
 def test_an_absence_may_be_until_a_time_and_one_without_a_time_is_nothing() -> None:
