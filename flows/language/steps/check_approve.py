@@ -13,8 +13,10 @@ from flows.language.steps.form import read_types
 from flows.language.steps.walk import Ran, Walk
 from flows.language.typed import TypedStep
 from schemas.expression.fit import type_of
+from schemas.expression.literals import print_duration
 from schemas.expression.print import print_tree
 from schemas.expression.template import Items, Template, Value, Whole, value_of
+from schemas.expression.tree import Constant, Tree
 from schemas.expression.types import STRING, TIMESTAMP, Type
 from schemas.flow.parts import People
 from schemas.flow.step import ApproveStep
@@ -29,6 +31,7 @@ def check_approve(walk: Walk, step: ApproveStep, node: Node, names: Names) -> Ra
     form = read_types(step.form, inner(node, "form"), walk.report) if step.form else None
     deciders = _deciders(walk, step.by, inner(node, "by"), names)
     _check_need(step, node, deciders, walk.report)
+    reminders = _reminders(step, inner(node, "remind"), walk.report)
     escalation = inner(node, "escalate")
     approve = Approve(
         name=walk.step_names.of(step, "approve"),
@@ -41,12 +44,14 @@ def check_approve(walk: Walk, step: ApproveStep, node: Node, names: Names) -> Ra
         excluded=_excluded(walk, node, names) if step.not_ is not None else None,
         show=walk.template(inner(node, "show"), names) if step.show else None,
         form=form,
-        remind_us=_reminders(step, inner(node, "remind"), walk.report),
+        remind_us=tuple(sorted(after_us for after_us, _ in reminders)),
         escalate_us=positive(step.escalate.after, inner(escalation, "after"), "after", walk.report) if step.escalate else 0,
         escalate_to=_deciders(walk, step.escalate.to, inner(escalation, "to"), names) if step.escalate else None,
         bind=str(step.as_ or ""),
     )
     _tell(walk, step, node)
+    said = [*reminders, *([(approve.escalate_us, inner(escalation, "after"))] if step.escalate else [])]
+    _warn_too_late(approve.timeout, said, walk.report)
     return Ran((TypedStep(approve),), walk.bind_result(step, node, _decided(step, form), names))
 
 
@@ -69,6 +74,16 @@ def _tell(walk: Walk, step: ApproveStep, node: Node) -> None:
     message = "an approval has no name: after an edit its executions would not find it again; add as"
     walk.report.warn(node, "unnamed-wait", message)
     walk.approvals.append(("", node))
+
+
+def _warn_too_late(timeout: Tree, said: list[tuple[int, Node]], report: Report) -> None:
+    """Tell of what would come when the question is over: nobody is reminded of it, or asked as well."""
+    if not isinstance(timeout, Constant) or not timeout.value:
+        return
+    for after_us, place in said:
+        if after_us >= int(timeout.value):
+            over = f"after {print_duration(after_us)} the question is over, its timeout is {print_duration(int(timeout.value))}"
+            report.warn(place, "never-reached", f"{over}; write less, or nobody hears of it")
 
 
 def _deciders(walk: Walk, people: People, node: Node, names: Names) -> Deciders:
@@ -126,6 +141,6 @@ def _check_need(step: ApproveStep, node: Node, deciders: Deciders, report: Repor
         report.add(inner(node, "need"), "cannot-be-met", message)
 
 
-def _reminders(step: ApproveStep, place: Node, report: Report) -> tuple[int, ...]:
+def _reminders(step: ApproveStep, place: Node, report: Report) -> list[tuple[int, Node]]:
     places = place.items if isinstance(place, Sequence) else ()
-    return tuple(sorted(positive(text, at, "remind", report) for text, at in zip(step.remind, places, strict=True)))
+    return [(positive(text, at, "remind", report), at) for text, at in zip(step.remind, places, strict=True)]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from flows.language.definitions import Source, check_sources
 from tests.flows.language.step_texts import messages
 
 WAITS = [
@@ -171,3 +172,18 @@ def test_a_wait_is_told_with_its_place(steps: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(("steps", "expected"), APPROVALS)
 def test_an_approval_is_told_with_its_place(steps: str, expected: list[str]) -> None:
     assert messages(steps) == expected
+
+
+def test_what_would_come_when_a_question_is_over_is_told() -> None:
+    text = """\
+flow: f
+trigger: {manual: {roles: [desk]}}
+steps:
+  - {approve: q, as: q, by: {role: desk}, remind: [30m, 1h], escalate: {after: 2h, to: {role: boss}}, timeout: 1h, on_timeout: fail}
+  - {branch: [{when: q.outcome == "approved", then: continue}], else: [{fail: no}]}
+"""
+    assert [str(one) for one in check_sources([Source("a.yaml", text)]).problems] == [
+        "a.yaml:4:57: warning[never-reached]: after 1h the question is over, its timeout is 1h; write less, or nobody hears of it",
+        "a.yaml:4:80: warning[never-reached]: after 2h the question is over, its timeout is 1h; write less, or nobody hears of it",
+    ]
+    assert not check_sources([Source("a.yaml", text.replace("timeout: 1h", "timeout: 3h"))]).problems
