@@ -44,7 +44,7 @@ class Sharing:
         share = self.share
         most = min(TURN_ROWS_MOST, max(TURN_ROWS, share.waiting // BACKLOG_TURNS))
         ratio = max(self._ratio, LEAST_RATIO)
-        share.turn_rows, share.much_rows = int(most / ratio), int(MUCH_ROWS / ratio)
+        share.turn_rows, share.much_rows = max(1, int(most / ratio)), max(1, int(MUCH_ROWS / ratio))  # one row starts many flows
         rows = sum(len(one.records) for one in chunks if is_events(one.topic))
         if rows <= share.much_rows and not share.waiting:
             return chunks

@@ -144,6 +144,27 @@ def test_a_quiet_tenant_does_not_wait_behind_a_burst(tmp_path: Path) -> None:
         machine.close()
 
 
+def test_who_waits_goes_on_though_one_row_starts_more_than_a_turn_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "TURN_ROWS", 1)
+    options = Options("wall", 8192, 8, 4096, partitions=PARTITIONS)
+    machine = Machine(tmp_path, Disk("many", 1, Counter()), Random(1), options, Receivers(Random(1), calm=True), Counter())
+    machine.wall_us = START_US
+    contract, flow = FLOWS.split("---\n")
+    several = [contract, *(flow.replace("worker", f"worker_{at}") for at in range(5))]
+    found = check_sources([Source("shares.yaml", "---\n".join(several))])
+    try:
+        assert machine.append([Append(CONTROL, 0, [encode(one) for one in control_records(found, lambda _: 1, avro_schema)])])
+        for start in range(0, 30, 6):
+            assert machine.append(batch("aaaaab", start))
+            machine.run_engine()
+        for _ in range(100):
+            machine.run_engine()
+        assert machine.engine is not None
+        assert machine.engine.counts.executions == 5 * 30
+    finally:
+        machine.close()
+
+
 PATIENT: Final = """
 event: job.made
 fields: {job: {id: string}}
