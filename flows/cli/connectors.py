@@ -77,9 +77,8 @@ def _write(terminal: Terminal, tenant: str | None, home: Path | None, pattern: s
     if terminal.json:
         terminal.value({"rule": key.removeprefix(PREFIX), "value": value})
     else:
-        terminal.say(
-            f"rule {key.removeprefix(PREFIX)} " + ("is taken away" if value is None else f"is in force: {value['connector']}")
-        )
+        done = "is taken away" if value is None else f"is in force: {value['connector']}"
+        terminal.say(f"rule {key.removeprefix(PREFIX)} {done}; events that were sent before go by what held then")
 
 
 def _setting(text: str) -> tuple[str, Json]:

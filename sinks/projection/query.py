@@ -38,6 +38,7 @@ BATCH_ROWS: Final = 2_048
 READING: Final = frozenset({"SELECT", "EXPLAIN"})
 TABLE_FUNCTIONS: Final = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree"})
 _BARE_AT: Final = re.compile(r"""(?<![\w."'])at(?![\w"'])""", re.IGNORECASE)
+_ARROW_HINT: Final = "\n-> and ->> bind less than = and and: write (params->>'field') = 'value'"
 Cursor = duckdb.DuckDBPyConnection
 
 
@@ -215,6 +216,7 @@ def _their_errors(question: Question) -> Iterator[None]:
     except duckdb.Error as error:
         if is_damage(error):
             raise ViewsDamaged(f"the views are damaged ({str(error).splitlines()[0]}); {WHO_MENDS}") from error
-        raise InvalidInput(str(error)) from error
+        hint = _ARROW_HINT if isinstance(error, duckdb.ConversionException) and "->" in question.sql else ""
+        raise InvalidInput(f"{error}{hint}") from error
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise InvalidInput(f"a value of the result cannot be shown ({error}); cast it to varchar") from error

@@ -269,7 +269,8 @@ def test_invalid_input_is_one_clear_message_and_exit_code_two(flags: list[str], 
 
 
 def test_connector_rules_are_set_listed_and_removed(tmp_path: Path) -> None:
-    millrace("connectors", "set", "send_*", "http", "url=http://127.0.0.1:1", "idempotent=false", home=tmp_path)
+    said = millrace("connectors", "set", "send_*", "http", "url=http://127.0.0.1:1", "idempotent=false", home=tmp_path).stderr
+    assert "rule */send_* is in force: http; events that were sent before go by what held then" in " ".join(said.split())
     millrace("connectors", "set", "*", "file", "--tenant", "acme", home=tmp_path)
     rules = answered("connectors", "list", home=tmp_path)
     assert [(rule["tenant"], rule["pattern"], rule["connector"]) for rule in rules] == [

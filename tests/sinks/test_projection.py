@@ -423,6 +423,14 @@ def test_what_is_far_ahead_of_the_event_clock_is_shown_unless_the_engine_set_it_
     assert views.rows("select event from events order by position") == [["now"], ["taken"], ["after-0"], ["after-2"]]
 
 
+def test_a_comparison_that_takes_the_arrow_apart_says_how_it_is_written(two_tenants: Views) -> None:
+    with pytest.raises(InvalidInput, match=r"write \(params->>'field'\) = 'value'"):
+        two_tenants.ask("select 1 from (select '{}'::json as params, 'x' as type) where type = 'x' and params->>'v' = '2'")
+    with pytest.raises(InvalidInput) as other:
+        two_tenants.ask("select 'x'::integer")
+    assert "->>" not in str(other.value)
+
+
 def test_without_views_a_query_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="millrace up"):
         QueryClient(tmp_path, HandClock()).ask(Question("select 1"))
