@@ -10,10 +10,13 @@ from typing import Any, Final, Literal
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from flows.language.report import near
 from schemas.errors import InvalidInput
+from schemas.flow.words import bad_tenant
 
 PREFIX: Final = "MILLRACE_"
 FILE: Final = "millrace.toml"
+NO_TENANT: Final = "-"  # asks for what has no readable tenant
 DEFAULT_HOME: Final = Path(".millrace")
 
 
@@ -61,10 +64,14 @@ def load_settings(**flags: Any) -> Settings:
         raise InvalidInput("\n".join(_problem(part["loc"], part["msg"]) for part in error.errors())) from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{FILE} of the home is not TOML: {error}; correct it or remove it") from error
+    if settings.tenant is not None and settings.tenant != NO_TENANT and (wrong := bad_tenant(settings.tenant)):
+        raise InvalidInput(f"--tenant: {wrong}")
     return settings.model_copy(update={"home": settings.home.expanduser()})
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> str:
     key = ".".join(str(part) for part in place)
     known = ", ".join(Settings.model_fields)
+    if message.startswith("Extra inputs"):
+        return f"'{key}' in {FILE} is no setting{near(key, Settings.model_fields)}; the settings are {known}"
     return f"setting '{key}' ({FILE}, {PREFIX}{key.upper()} or its flag): {message}; the settings are {known}"

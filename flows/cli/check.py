@@ -11,7 +11,7 @@ import msgspec
 from flows.cli.lines import read_lines
 from flows.cli.terminal import Terminal, counted
 from flows.deployment import check_files, in_force
-from flows.language.definitions import Definitions
+from flows.language.definitions import Definitions, policy_control
 from flows.local.run_local import LocalRun, run_local
 from flows.settings import Settings, load_settings
 from schemas.errors import InvalidInput, Problem
@@ -19,7 +19,8 @@ from schemas.expression.literals import print_timestamp
 from schemas.flow.json_schema import json_schema
 from schemas.infer import topic_of
 from schemas.json_route import event_types
-from schemas.records import History, Transition
+from schemas.policy import POLICY_PREFIX
+from schemas.records import Control, History, Transition
 from schemas.registry import Registry, registered
 
 FINE: Final = 0
@@ -48,11 +49,15 @@ def check(
 
 def _run(definitions: Definitions, events: Path, settings: Settings) -> LocalRun:
     """Run the flows of the files over CloudEvents lines, by the reference runner."""
-    registry = in_force(settings.home).registry
+    known = in_force(settings.home)
+    registry = known.registry
     for contract in definitions.contracts:
         for key, value in registered(registry, contract)[1]:
             registry.apply(key, value)
-    return run_local(_records(events, registry), [flow.program for flow in definitions.flows if flow.enabled], registry)
+    policies = [Control(key=key, value=value) for key, value in known.values.items() if key.startswith(POLICY_PREFIX)]
+    policies += [policy_control(one) for one in definitions.policies]
+    programs = [flow.program for flow in definitions.flows if flow.enabled]
+    return run_local(_records(events, registry), programs, registry, policies)
 
 
 def _records(events: Path, registry: Registry) -> Iterator[tuple[str, bytes]]:

@@ -48,6 +48,9 @@ def set_connector(
     missing = [name for name in NEEDED[connector] if name not in given]
     if missing:
         raise InvalidInput(f"connector {connector} needs {', '.join(missing)}; write {missing[0]}=VALUE")
+    url = str(given.get("url", ""))
+    if "url" in NEEDED[connector] and not url.lower().startswith(("http://", "https://")):
+        raise InvalidInput(f"url {url!r} is no address; write one like https://api.example.com/orders")
     _write(terminal, tenant, home, pattern, {"connector": connector, "settings": given})
     return 0
 

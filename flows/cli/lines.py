@@ -50,4 +50,5 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             yield file  # type: ignore[misc]
     except (OSError, EOFError) as error:
-        raise InvalidInput(f"{path} cannot be read ({error}); name a file of CloudEvents JSON lines, or - for stdin") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise InvalidInput(f"{path} cannot be read ({why}); name a file of CloudEvents JSON lines, or - for stdin") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -13,7 +14,7 @@ import msgspec
 from flows.catalog import catalog_file
 from flows.cli.avro_lines import AvroLines, find_schema
 from flows.cli.lines import Line, read_lines
-from flows.cli.terminal import Terminal
+from flows.cli.terminal import Terminal, counted
 from flows.datasets import DataEvent, read_dataset
 from flows.deployment import append_controls, deploying, in_force, open_ingress, register_contracts
 from flows.language.definitions import load_definitions
@@ -30,6 +31,7 @@ from sinks.ingress.client import Ingress
 from sinks.ingress.protocol import Item
 
 BATCH_BYTES: Final = 4 << 20
+TOPIC: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,240}")
 DATASET_BLOCK: Final = 5_000
 SAMPLE_LINES: Final = 100_000  # that --infer looks at
 
@@ -120,8 +122,10 @@ def _check(options: SendOptions) -> None:
             raise InvalidInput("--dataset takes its folder and --tenant-column, and brings its own topics and contracts")
     elif options.topic is None:
         raise InvalidInput("--topic is missing; the topic of events ends in .events, e.g. --topic support.events")
-    elif not is_events(options.topic):
-        raise InvalidInput(f"{options.topic} is no topic of events; its name must end in .events, e.g. support.events")
+    elif not is_events(options.topic) or not TOPIC.fullmatch(options.topic):
+        raise InvalidInput(
+            f"{options.topic} is no topic of events; its name is one word that ends in .events, e.g. support.events"
+        )
     if options.avro and options.infer:
         raise InvalidInput("--avro needs a schema that exists and --infer makes one; give one of them")
 
@@ -248,7 +252,7 @@ def _tell(terminal: Terminal, sent: Sent) -> None:
         terminal.value(sent)
         return
     topics = ", ".join(f"{topic} {count:,}" for topic, count in sorted(sent.topics.items())) or "nothing"
-    terminal.say(f"sent {sent.records:,} records, {sent.bytes:,} bytes: {topics}")
+    terminal.say(f"sent {counted(sent.records, 'record')}, {counted(sent.bytes, 'byte')}: {topics}")
     if sent.without_tenant:
         terminal.say(
             f"{sent.without_tenant:,} of them name no tenant, or are no JSON objects; they become dead letters unless `up` has a "

@@ -36,13 +36,18 @@ def test(terminal: Terminal, *, files: Sequence[Path], coverage: bool, tenant: s
 
 
 def _all_files(files: Sequence[Path]) -> list[Path]:
-    """Take the files of folders too, and beside a test its flow, contracts and policies: all files of its folder."""
+    """Take the files of folders too, and beside a test its flow, contracts and policies: all files of its folder.
+
+    Raises InvalidInput for a folder without any.
+    """
     found: dict[Path, None] = {}
     for path in files:
         folder = path if path.is_dir() else path.parent if ".test." in path.name else None
         around = (
             sorted(one for one in folder.iterdir() if one.suffix in ENDINGS) if folder is not None and folder.is_dir() else []
         )
+        if path.is_dir() and not around:
+            raise InvalidInput(f"folder {path} holds no file that ends in {', '.join(ENDINGS)}; name one that does, or files")
         wanted = around if path.is_dir() else [*(one for one in around if ".test." not in one.name), path]
         found |= dict.fromkeys(wanted)
     return list(found)

@@ -36,7 +36,7 @@ from schemas.internal import FLOW_ENDED
 from schemas.ports import Chunk
 from schemas.program import Absence, After, EventTrigger, Manual, Program, Window
 from schemas.program import Sequence as Chain
-from schemas.records import Decision, History, OperatorCommand, Result
+from schemas.records import Control, Decision, History, OperatorCommand, Result
 from schemas.registry import Registry
 from schemas.start_inputs import BadInputs, input_env
 
@@ -267,12 +267,17 @@ class LocalRun(LocalWorld):
         return ""
 
 
-def run_local(records: Iterable[tuple[str, bytes]], programs: Sequence[Program], registry: Registry) -> LocalRun:
+def run_local(
+    records: Iterable[tuple[str, bytes]], programs: Sequence[Program], registry: Registry, policies: Iterable[Control] = ()
+) -> LocalRun:
     """Run flows over (topic, record) in order, then let the clock run until nothing is left to fall due.
 
-    What flows emit comes in right behind the row that caused it.
+    What flows emit comes in right behind the row that caused it. `policies` are the control records of those in force.
     """
     run = LocalRun(registry)
+    for control in policies:
+        _, tenant, name = control.key.split("/", 2)
+        run.policies.apply(tenant, name, control.value)
     run.put_in_force(programs)
     taken = 0
 

@@ -98,10 +98,21 @@ def _tenant(value: Json) -> str:
     """Refuse what no event can carry as its tenant (schemas/envelope.py)."""
     if not isinstance(value, str):
         raise PydanticCustomError("want-string", "{shown} is {sort} and a tenant is a string; quote it", _told(value, "a tenant"))
-    if _BAD_TENANT.search(value) or len(value.encode()) > TENANT_BYTES_MAX:
-        message = "'{shown}' is no tenant; write a name without / and \\, at most 256 bytes"
-        raise PydanticCustomError("bad-tenant", message, _told(value, "a tenant"))
+    if bad_tenant(value):
+        raise PydanticCustomError("bad-tenant", f"'{{shown}}' {_NO_TENANT}", _told(value, "a tenant"))
     return value
+
+
+_NO_TENANT: Final = f"is no tenant; write a name without / and \\, at most {TENANT_BYTES_MAX} bytes"
+
+
+def bad_tenant(name: str) -> str:
+    """Say why nothing can have a name as its tenant; empty where it can (schemas/envelope.py)."""
+    try:
+        fits = not _BAD_TENANT.search(name) and len(name.encode()) <= TENANT_BYTES_MAX
+    except UnicodeEncodeError:  # bytes of a command line that are no text
+        fits = False
+    return "" if fits else f"{name[:60]!r} {_NO_TENANT}"
 
 
 _LOWER: Final = "write a lower-case letter, then letters, digits and _, at most 63"
