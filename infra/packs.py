@@ -12,11 +12,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final
 from zlib import crc32
-
-import numpy as np
 
 MAGIC: Final = b"MLP1"
 _HEAD: Final = struct.Struct("<4sIII")
@@ -33,9 +31,7 @@ class Pack:
 def encode(records: Sequence[bytes]) -> bytes:
     """Pack n records into one blob."""
     n = len(records)
-    lengths = np.fromiter(map(len, records), np.uint32, n)
-    checks = np.fromiter(map(crc32, records), np.uint32, n)
-    tables = lengths.tobytes() + checks.tobytes()
+    tables = struct.pack(f"<{2 * n}I", *map(len, records), *map(crc32, records))
     data = b"".join(records)
     return b"".join((_HEAD.pack(MAGIC, n, crc32(tables), crc32(data)), tables, data))
 
@@ -45,13 +41,12 @@ def decode(blob: bytes, n: int) -> Pack:
     broken = _broken_head(blob, n)
     if broken is not None:
         return Pack([None] * n, broken)
-    start = _HEAD.size + 8 * n
-    lengths = np.frombuffer(blob, np.uint32, n, _HEAD.size)
-    data = blob[start:]
-    records = _split(data, lengths)
-    if len(data) == int(lengths.sum(dtype=np.int64)) and crc32(data) == _HEAD.unpack_from(blob)[3]:
+    ends = list(accumulate(struct.unpack_from(f"<{n}I", blob, _HEAD.size), initial=0))
+    data = blob[_HEAD.size + 8 * n :]
+    records = [data[a:b] for a, b in pairwise(ends)]
+    if len(data) == ends[-1] and crc32(data) == _HEAD.unpack_from(blob)[3]:
         return Pack(records)
-    return _salvage(records, np.frombuffer(blob, np.uint32, n, _HEAD.size + 4 * n))
+    return _salvage(records, struct.unpack_from(f"<{n}I", blob, _HEAD.size + 4 * n))
 
 
 def _broken_head(blob: bytes, n: int) -> str | None:
@@ -68,13 +63,8 @@ def _broken_head(blob: bytes, n: int) -> str | None:
     return None
 
 
-def _split(data: bytes, lengths: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> list[bytes]:
-    ends = [0, *np.cumsum(lengths, dtype=np.int64).tolist()]
-    return [data[a:b] for a, b in pairwise(ends)]
-
-
-def _salvage(records: Sequence[bytes], checks: np.ndarray[tuple[int], np.dtype[np.uint32]]) -> Pack:
-    found = np.fromiter(map(crc32, records), np.uint32, len(records)) == checks
-    if found.all():  # bytes behind the last record, or the data's own checksum, are damaged: no record is
+def _salvage(records: Sequence[bytes], checks: Sequence[int]) -> Pack:
+    kept = [record if crc32(record) == check else None for record, check in zip(records, checks, strict=True)]
+    if None not in kept:  # bytes behind the last record, or the data's own checksum, are damaged: no record is
         return Pack(records)
-    return Pack([record if good else None for record, good in zip(records, found, strict=True)], "the record fails its checksum")
+    return Pack(kept, "the record fails its checksum")
