@@ -81,11 +81,12 @@ class Intake:
 
     def _poll(self, most: int) -> list[Chunk]:
         share = max(1, most // len(self._readers))
-        chunks = [chunk for reader in self._readers for chunk in reader.poll(share)]
-        left = most - sum(len(chunk.records) for chunk in chunks)
-        for reader in self._readers:  # what some inputs do not need, others may take
-            more = reader.poll(left) if left > 0 else []
-            left -= sum(len(chunk.records) for chunk in more)
+        polled = [(reader, reader.poll(share)) for reader in self._readers]
+        chunks = [chunk for _, found in polled for chunk in found]
+        left = most - _count(chunks)
+        for reader, found in polled:  # what some inputs do not need, those may take that have more
+            more = reader.poll(left) if left > 0 and _count(found) == share else []
+            left -= _count(more)
             chunks.extend(more)
         return chunks
 
@@ -114,3 +115,7 @@ def positions_behind(chunks: Iterable[Chunk], damaged: Iterable[Damage]) -> dict
     for chunk in chunks:
         positions[chunk.slot] = max(chunk.end, positions.get(chunk.slot, 0))
     return positions
+
+
+def _count(chunks: Sequence[Chunk]) -> int:
+    return sum(len(chunk.records) for chunk in chunks)

@@ -117,9 +117,12 @@ def _tell(engine: Engine, process: RoleProcess, done: Done) -> None:
 
 
 def _report(engine: Engine, process: RoleProcess, *, at_once: bool = False) -> None:
+    read = engine.read()
+    if not process.wants_report(at_once=at_once):
+        return
     held = engine.held
     idle = engine.idle() and not held
     now = {"waiting": engine.live, "open_actions": engine.open_actions, "now_us": engine.now_us, "held": int(held)}
     lag_us = 0 if idle else engine.lag_us
     counts = {**engine.counts._asdict(), **now}
-    process.report(idle=idle, read=engine.read(), counts=counts, lag_us=lag_us, at_once=at_once)
+    process.report(idle=idle, read=read, counts=counts, lag_us=lag_us, at_once=at_once)

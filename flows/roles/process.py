@@ -76,6 +76,10 @@ class RoleProcess:
         """Ask the role to stop after its current unit of work."""
         self._stop = True
 
+    def wants_report(self, *, at_once: bool = False) -> bool:
+        """Tell whether a line may be due: where none is, nobody need find out how far the role is."""
+        return self._out is not None and (at_once or time.monotonic() - self._told_s >= _CHANGED_S)
+
     def report(
         self, *, idle: bool, read: Mapping[str, int], counts: Mapping[str, int], lag_us: int = 0, at_once: bool = False
     ) -> None:
