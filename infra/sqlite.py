@@ -24,7 +24,7 @@ LEAST_VERSION: Final = 3_051_003  # below: the WAL-reset bug can corrupt a file
 PAGE_BYTES: Final = 8192
 CACHE_KIB: Final = 64 * 1024
 READER_CACHE_KIB: Final = 8 * 1024
-CHECKPOINT_PAGES: Final = 4096  # 32 MiB of WAL between checkpoints
+CHECKPOINT_PAGES: Final = 1024  # 8 MiB of WAL; 32 MiB would write 2 % less, and hold up a commit for three times as long
 BUSY_MS: Final = 5_000
 
 
