@@ -150,7 +150,7 @@ def test_damage_is_set_aside_and_the_views_are_those_of_a_fresh_projection(
     if snapshot == "none":
         (home / NAME).unlink()
     elif snapshot == "damaged":
-        _flip_blocks(home / NAME)
+        _flip_what_only_queries_read(home / NAME)
     said = _projected(home)
     assert _shown(home) == fresh
     assert ("made again from their snapshot" in said) == (snapshot == "whole")
