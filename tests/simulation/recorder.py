@@ -51,6 +51,7 @@ class Piece:
     past_us: int
     last: bool
     up_to: UpTo | None = None
+    slots: bool = False  # whether what the clock sets going before the first row is in it (wall clock)
 
 
 @dataclass(slots=True)
@@ -124,6 +125,7 @@ def _piece(part: Part, work: JoinedWork, from_us: int) -> Piece:
         part.times.past_us,
         part.last,
         _up_to(part),
+        any(one.row < 0 for one in part.candidates),
     )
 
 

@@ -122,16 +122,17 @@ def _by_turns(said: dict[str, Any], zone: str, pointer: str, recorder: Recorder)
     found: dict[int, int] = {}
     since_us: int | None = None
     for piece in recorder.pieces:
-        if not piece.last:
+        if not piece.last and not piece.slots:
             continue
         now_us = piece.start_us
         due = [] if since_us is None else cron_slots(said["schedule"], zone, since_us, now_us)
-        since_us = due[-1] if due else since_us
+        if piece.last:  # of a turn that dies behind this part, the schedule is asked again
+            since_us = due[-1] if due else since_us
         if said["missed"] == "last" or (said["missed"] == "none" and due and now_us - due[-1] <= MINUTE_US):
             due = due[-1:]
         elif said["missed"] == "none":
             due = []
-        found |= dict.fromkeys(due, now_us)
+        found = dict.fromkeys(due, now_us) | found
         if since_us is None and any(_puts_in_force(taken, pointer) for taken in piece.whole):
             since_us = now_us
     return found
