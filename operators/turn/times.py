@@ -52,8 +52,10 @@ class Times:
         """Tell what is over before a row, at which the clock shows `now_us`."""
         if self.kind == "events":
             return Until(now_us, now_us - 1)
-        at = bisect_right(self.bounds, row, key=_row) - 1
-        return Until(self.now_us, self.bounds[at][1] if at >= 0 else -1)
+        at = (
+            bisect_right(self.bounds, row, key=_row) - 1
+        )  # what the clock sets going comes before all rows, behind what is due there
+        return Until(self.now_us, self.bounds[max(at, 0)][1] if self.bounds else self.past_us)
 
     def at_end(self) -> Until:
         """Tell what is over behind the last row; of a part that ends with a deadline, no delay that comes behind it."""

@@ -36,6 +36,10 @@ trigger:
   sequence: {key: order.id, within: 20m, events: [{event: order.placed, as: first}, {event: order.paid, as: second}]}
 steps: [{action: note, with: {order: "{{ first.order.id }}"}}]
 ---
+flow: hourly
+trigger: {schedule: 0 * * * *, zone: UTC, missed: last}
+steps: [{action: note, with: {order: none}}]
+---
 flow: raced
 trigger: {event: order.placed}
 steps:
@@ -139,10 +143,13 @@ def test_a_sequence_that_is_over_when_it_begins_is_over_for_the_next_row(tmp_pat
         assert at_rest(one) == []
 
 
+@pytest.mark.parametrize("beside", [(), ("hourly",)], ids=["alone", "beside a slot"])
 @pytest.mark.parametrize("due_most", [1, 2, 3, 20_000])
-def test_delays_and_deadlines_that_are_long_over_go_by_their_times(tmp_path: Path, due_most: int) -> None:
+def test_delays_and_deadlines_that_are_long_over_go_by_their_times(
+    tmp_path: Path, due_most: int, beside: tuple[str, ...]
+) -> None:
     with recorded(EngineSettings("wall", partitions=PARTITIONS), 0, due_most) as one:
-        deployed(one, tmp_path, "raced")
+        deployed(one, tmp_path, "raced", *beside)
         event(one, "order.placed", "o1")
         event(one, "order.placed", "o2")
         at_rest(one)
@@ -150,7 +157,9 @@ def test_delays_and_deadlines_that_are_long_over_go_by_their_times(tmp_path: Pat
         event(one, "order.paid", "o1")
         event(one, "order.paid", "o2")
         one._clock.at_us += 120 * MINUTE_US
-        for did in at_rest(one):
+        all_did = at_rest(one)
+        assert len(all_did) == 2 + len(beside)
+        for did in all_did[:2]:
             ends = [word for word in did if word.endswith(("timed_out", "met")) or word == "delay_1.completed"]
             assert ends == ["met.timed_out", "delay_1.completed", "again.met"]
 
