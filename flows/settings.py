@@ -65,7 +65,7 @@ def load_settings(**flags: Any) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise InvalidInput(f"{FILE} of the home is not TOML: {error}; correct it or remove it") from error
     if settings.tenant is not None and settings.tenant != NO_TENANT and (wrong := bad_tenant(settings.tenant)):
-        raise InvalidInput(f"--tenant: {wrong}")
+        raise InvalidInput(f"tenant (--tenant, {PREFIX}TENANT or {FILE}): {wrong}")
     return settings.model_copy(update={"home": settings.home.expanduser()})
 
 

@@ -40,6 +40,11 @@ def fill(settings: Json, lookup: Lookup) -> Json:
     return settings
 
 
+def names_secret(text: str) -> bool:
+    """Tell whether a text of settings is or holds a secret by reference: what it says is known where it is used."""
+    return _WHOLE.fullmatch(text) is not None or _INSIDE.search(text) is not None
+
+
 def revealed(record: bytes, places: Sequence[tuple[Sequence[str | int], str]], lookup: Lookup) -> bytes:
     """Put secrets into a command's parameters where its step refers to them, and nowhere else. Raises InvalidInput."""
     body = _reader.decode(record)

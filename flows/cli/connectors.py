@@ -16,6 +16,7 @@ from flows.settings import load_settings
 from schemas.connector_rules import ALL, PREFIX, read_rule
 from schemas.errors import InvalidInput
 from schemas.records import Json
+from sinks.secrets import names_secret
 
 CONNECTORS: Final = ("http", "webhook", "file")
 NEEDED: Final = {"http": ("url",), "webhook": ("url",), "file": ()}
@@ -49,7 +50,7 @@ def set_connector(
     if missing:
         raise InvalidInput(f"connector {connector} needs {', '.join(missing)}; write {missing[0]}=VALUE")
     url = str(given.get("url", ""))
-    if "url" in NEEDED[connector] and not url.lower().startswith(("http://", "https://")):
+    if "url" in NEEDED[connector] and not names_secret(url) and not url.lower().startswith(("http://", "https://")):
         raise InvalidInput(f"url {url!r} is no address; write one like https://api.example.com/orders")
     _write(terminal, tenant, home, pattern, {"connector": connector, "settings": given})
     return 0

@@ -12,7 +12,7 @@ from flows.language.compile import CompiledFlow
 from flows.language.parse import Document
 from flows.language.report import listed
 from schemas.errors import Problem
-from schemas.expression.walk import keys
+from schemas.expression.tree import And, Call, Compare, Field, Tree
 from schemas.program import Emit, EventTrigger, Program, Webhook
 
 _SOURCE: Final = "event.source"
@@ -60,9 +60,20 @@ def _guarded_doors(program: Program) -> Iterator[Webhook]:
     for door in program.triggers:
         if isinstance(door, Webhook) and door.scheme != "none":
             starts = [one for one in program.triggers if isinstance(one, EventTrigger) and one.event == door.event]
-            asks = [one.condition is not None and _SOURCE in keys(one.condition) for one in starts if one.name == door.name]
-            if not all(asks):
+            if not all(_asks(one.condition) for one in starts if one.name == door.name):
                 yield door
+
+
+def _asks(condition: Tree | None) -> bool:
+    """Tell whether a condition holds only for events of a certain source."""
+    match condition:
+        case And(items=items):
+            return any(map(_asks, items))
+        case Compare(operator="==" | "in", left=Field(key=key)) | Compare(operator="==", right=Field(key=key)):
+            return key == _SOURCE
+        case Call(name="starts_with", args=(Field(key=key), *_)):
+            return key == _SOURCE
+    return False
 
 
 def _unguarded(document: Document, door: Webhook, ways: str) -> Problem:
@@ -71,7 +82,8 @@ def _unguarded(document: Document, door: Webhook, ways: str) -> Problem:
     place = trigger.get("signature") or trigger
     text = (
         f"the signature guards the webhook alone: each {door.event} starts this flow, also one that comes by {ways}; "
-        f'if only signed ones may, add conditions: [event.source == "/hooks/{door.path}"]'
+        f'if only signed ones may, add conditions: [event.source == "/hooks/{door.path}"], '
+        "which whoever may use `millrace send` can write too"
     )
     return Problem(document.file, place.line, place.column, "unsigned-way", text, "warning")
 

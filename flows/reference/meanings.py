@@ -69,7 +69,7 @@ OF: Final[dict[str, dict[str, str]]] = {
         "tenant": "A tenant or a list of them; without it all.",
         "enabled": "false takes the flow out of force when it is deployed.",
         "priority": "Who goes first where starts or commands wait; without it high where a person waits (manual, webhook), "
-        "low for a schedule, else normal.",
+        "low for a schedule, else normal; commands of a flow with triggers of several of these sorts are normal.",
         "labels": "Words to find it by.",
         "inputs": "Typed values that manual, schedule and call fill; read as `inputs.name`.",
         "defaults": "What actions use that say nothing themselves.",
@@ -90,7 +90,7 @@ OF: Final[dict[str, dict[str, str]]] = {
         "tenant": "A tenant or a list of them; without it all.",
         "enabled": "false takes the flow out of force when it is deployed.",
         "priority": "Who goes first where starts or commands wait; without it high where a person waits (manual, webhook), "
-        "low for a schedule, else normal.",
+        "low for a schedule, else normal; commands of a flow with triggers of several of these sorts are normal.",
         "labels": "Words to find it by.",
         "defaults": "What actions use that say nothing themselves.",
         "timeout": "How long an execution may live, at most 1100d.",
@@ -223,7 +223,8 @@ OF: Final[dict[str, dict[str, str]]] = {
     "WebhookTrigger": {
         "event": "The type that a request becomes; its contract checks the body.",
         "signature": "How a request proves where it comes from; `none` must be said. It guards this door alone: an event of the "
-        "type that comes another way starts the flow too, unless conditions ask for `event.source`, which is /hooks/<path>.",
+        "type that comes another way starts the flow too, unless conditions ask for `event.source`, which is /hooks/<path> "
+        "(whoever may use `millrace send` can name any source).",
     },
     "Signature": {
         "header": "The header that holds it, as t=<seconds since 1970>,v1=<hex of HMAC-SHA256 over '<seconds>.<body>'>.",

@@ -53,6 +53,12 @@ def test_an_unknown_setting_is_told_with_a_near_name(tmp_path: Path) -> None:
         load_settings(home=tmp_path)
 
 
+@pytest.mark.parametrize("url", ["secrets.hook_url", "{{ secrets.host }}/orders", "HTTPS://api.example.com"])
+def test_an_address_may_be_a_secret_by_reference(url: str, tmp_path: Path) -> None:
+    command("connectors", "set", "book", "http", f"url={url}", home=tmp_path)
+    assert url in command("connectors", "list", home=tmp_path).stdout
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

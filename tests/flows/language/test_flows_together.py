@@ -149,7 +149,8 @@ def hook(name: str, more: str, path: str = "in") -> str:
 
 UNSIGNED = (
     "0.yaml:2:50: warning[unsigned-way]: the signature guards the webhook alone: each a.made starts this flow, also one that comes "
-    'by WAYS; if only signed ones may, add conditions: [event.source == "/hooks/in"]'
+    'by WAYS; if only signed ones may, add conditions: [event.source == "/hooks/in"], which '
+    "whoever may use `millrace send` can write too"
 )
 
 
@@ -168,6 +169,9 @@ def test_a_signed_webhook_is_told_that_its_events_come_other_ways_too() -> None:
         ("conditions: ['event.source == \"/hooks/in\"']", False),
         ("conditions: ['a.n > 3', 'starts_with(event.source, \"/hooks/\")']", False),
         ("conditions: ['a.n > 3']", True),
+        ("conditions: ['event.source != \"/x\"']", True),
+        ("conditions: [{any: ['a.n > 3', 'event.source == \"/hooks/in\"']}]", True),
+        ("conditions: ['a.n > 3 or event.source == \"/hooks/in\"']", True),
         ("none", False),
     ],
 )
