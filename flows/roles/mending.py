@@ -24,6 +24,7 @@ from schemas.ports import Clock, Slot
 from schemas.topics import INGRESS_FILE, dispatcher_file, engine_file
 from sinks.projection.query_socket import FILE
 from sinks.projection.set_aside import aside_name, set_aside, take_snapshot
+from sinks.projection.snapshot import NAME
 from sinks.projection.topics_read import reads
 
 NOTE: Final = "views.mended"
@@ -73,10 +74,10 @@ class Mending:
         self._write(msgspec.structs.replace(self._note, wanted=True, why=why, mark=mark, times_us=[*recent, now_us], whole=False))
 
     def mend(self) -> None:
-        """Set the damaged file aside, and take the snapshot the first time. Raises HomeLocked, StorageFailed."""
+        """Set the damaged file aside, and take the snapshot where all of it can be read. Raises HomeLocked, StorageFailed."""
         (self._home / TOLD).unlink(missing_ok=True)  # nothing may be dropped that is about to be read again
         set_aside(self._path, self._note.mark)
-        from_snapshot = len(self._note.times_us) == 1 and take_snapshot(self._path, self.follows)
+        from_snapshot = take_snapshot(self._path, self._note.mark, self.follows)
         self._write(msgspec.structs.replace(self._note, wanted=False, from_snapshot=from_snapshot))
         _log.warning("%s", said(self._home))
 
@@ -139,12 +140,19 @@ def said(home: Path) -> str:
     parts = [said_whole(note.whole_from_us)] if note.whole_from_us is not None else []
     if note.wanted:
         parts.insert(0, f"{note.why}; the next start of the projector sets the file aside")
-    elif note.times_us:
+    elif note.times_us and not (note.whole and not aside_name(home / FILE, note.mark).exists()):
         aside = aside_name(home / FILE, note.mark)
         kept = f"set aside as {aside.name} (delete it when nobody wants it)" if aside.exists() else "set aside"
         made = "their snapshot and the logs" if note.from_snapshot else "the logs"
-        parts.insert(0, f"{note.why}: {kept}; the views were made again from {made}")
+        parts.insert(0, f"{note.why}: {kept}; the views were made again from {made}{_said_of_snapshot(home, note.mark)}")
     return "; ".join(parts)
+
+
+def _said_of_snapshot(home: Path, mark: str) -> str:
+    aside = aside_name(home / NAME, mark)
+    return (
+        f", for their snapshot was damaged too, or the logs no longer follow it: kept as {aside.name}" if aside.exists() else ""
+    )
 
 
 def said_whole(since_us: int) -> str:

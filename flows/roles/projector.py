@@ -15,7 +15,7 @@ from flows.roles.process import RoleOptions, RoleProcess, begin
 from flows.roles.retention import Telling
 from infra.clock import SystemClock
 from infra.file_reader import FileReader
-from schemas.errors import FileReplaced, HomeLocked, StateTooNew, StorageFailed
+from schemas.errors import Fatal, FileReplaced, HomeLocked, StateTooNew, StorageFailed
 from schemas.ports import Clock
 from schemas.topics import CONTROL, INGRESS_FILE, dispatcher_file, engine_file
 from sinks.projection.damage import ViewsDamaged
@@ -66,10 +66,18 @@ def run(options: RoleOptions) -> None:
             _work(process, projector, beside, clock)
         except NOT_A_ROWS_FAULT as error:
             careful.close()
-            if isinstance(error, ViewsDamaged):
-                mending.want(str(error))
+            if (damage := _damage(error, upkeep)) is not None:
+                mending.want(str(damage))
             raise
         careful.close()  # not behind other errors: they are deaths
+
+
+def _damage(error: Fatal, upkeep: Upkeep) -> ViewsDamaged | None:
+    """Give the damage that a failure came from: after a merge that found it, a commit says only that DuckDB has stopped."""
+    if isinstance(error, ViewsDamaged):
+        return error
+    upkeep.close()
+    return upkeep.damage
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ import pyarrow as pa
 
 from schemas.errors import HomeLocked, InvalidInput, StorageFailed
 from schemas.records import Json
-from sinks.projection.damage import LOCKED, ViewsDamaged, is_damage
+from sinks.projection.damage import LOCKED, ViewsDamaged, is_damage, may_be_damage
 from sinks.projection.file_format import check_format
 from sinks.projection.half_made import is_half_made
 from sinks.projection.json_rows import encode_json, rows_of, unique_names
+from sinks.projection.read_whole import is_confirmed
 from sinks.projection.tables import LAST_PROGRESS, VIEWS, tenant_view
 
 WHO_MENDS: Final = (
@@ -76,8 +77,8 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def answer(cursor: Cursor, question: Question, *, live: bool) -> Answer:
-    """Run a query on a cursor that nobody else uses. Raises InvalidInput that says what is wrong with it."""
-    with _their_errors(question):
+    """Run a query on a cursor that nobody else uses. Raises InvalidInput that says what is wrong with it, ViewsDamaged."""
+    with _their_errors(cursor, question):
         _check(cursor, question)
         if question.tenant is not None:
             for name in VIEWS:
@@ -202,7 +203,7 @@ def _interrupted_after(cursor: Cursor, timeout_s: float) -> Iterator[None]:
 
 
 @contextmanager
-def _their_errors(question: Question) -> Iterator[None]:
+def _their_errors(cursor: Cursor, question: Question) -> Iterator[None]:
     """Turn what DuckDB says about a query into InvalidInput, its text kept: it points at the place."""
     try:
         yield
@@ -214,7 +215,7 @@ def _their_errors(question: Question) -> Iterator[None]:
         hint = '\nat is a word of SQL: write "at" in quotes where the column is meant' if _BARE_AT.search(question.sql) else ""
         raise InvalidInput(f"{error}{hint}") from error
     except duckdb.Error as error:
-        if is_damage(error):
+        if may_be_damage(error) and is_confirmed(cursor):
             raise ViewsDamaged(f"the views are damaged ({str(error).splitlines()[0]}); {WHO_MENDS}") from error
         hint = _ARROW_HINT if isinstance(error, duckdb.ConversionException) and "->" in question.sql else ""
         raise InvalidInput(f"{error}{hint}") from error

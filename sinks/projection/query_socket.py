@@ -28,6 +28,7 @@ CONNECT_US: Final = 5_000_000
 
 class _Refused(msgspec.Struct, frozen=True, tag="refused"):
     message: str
+    damaged: bool = False  # the views are, and nothing is wrong with the question
 
 
 class _Answered(msgspec.Struct, frozen=True, tag="answered"):
@@ -88,7 +89,7 @@ class QueryServer:
                 cursor.close()
         except ViewsDamaged as damage:
             self.damage = str(damage)
-            return _encode(_Refused(str(damage)))
+            return _encode(_Refused(str(damage), damaged=True))
         except (InvalidInput, msgspec.DecodeError) as error:
             return _encode(_Refused(str(error)))
 
@@ -101,7 +102,7 @@ class QueryClient:
         self._clock = clock
 
     def ask(self, question: Question) -> Answer:
-        """Run a query. Raises InvalidInput for a bad one, HomeLocked where the file is taken and nobody answers."""
+        """Run a query. Raises InvalidInput for a bad one, ViewsDamaged, HomeLocked where the file is taken and nobody answers."""
         give_up_us = self._clock.now_us() + CONNECT_US
         while True:
             peer = dial(self._home / SOCKET, question.timeout_s + ASK_S)
@@ -125,7 +126,7 @@ def _asked(peer: socket.socket, question: Question) -> Answer:
     send_frame(peer, msgspec.json.encode(question))
     reply: _Answered | _Refused = _replies.decode(receive_frame(peer, FrameBuffer()))
     if isinstance(reply, _Refused):
-        raise InvalidInput(reply.message)
+        raise ViewsDamaged(reply.message) if reply.damaged else InvalidInput(reply.message)
     return reply.answer
 
 

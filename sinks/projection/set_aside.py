@@ -13,18 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-import duckdb
-
-from schemas.errors import HomeLocked, StateTooNew, StorageFailed
+from schemas.errors import HomeLocked, StorageFailed
 from schemas.ports import Slot
-from sinks.projection.damage import must_be_duckdb
-from sinks.projection.file_format import check_format
+from sinks.projection.damage import ViewsDamaged
+from sinks.projection.read_whole import read_whole
 from sinks.projection.snapshot import NAME, copy_snapshot
-from sinks.projection.tables import HALVES, TABLES
-from sinks.projection.views_file import last_positions
 
 KEPT: Final = 2
-MEMORY: Final = "768MB"
 BESIDE: Final = (".wal", ".wal.checkpoint", ".wal.recovery")  # what DuckDB keeps beside a file
 ASIDE: Final = ".damaged-"
 
@@ -47,7 +42,7 @@ def set_aside(path: Path, mark: str) -> None:
         raise HomeLocked(f"{path}: another process has it open; stop it and start again") from error
     except OSError as error:
         raise StorageFailed(
-            f"{path}: {error.strerror}; it is damaged and must be set aside: the home must be writable"
+            f"{path}: {error.strerror}; it cannot be used and must be set aside: the home must be writable"
         ) from error
 
 
@@ -56,17 +51,30 @@ def aside_name(path: Path, mark: str) -> Path:
     return path.with_name(f"{path.name}{ASIDE}{mark}")
 
 
-def take_snapshot(path: Path, fits: Callable[[Mapping[Slot, int]], bool]) -> bool:
-    """Make the file anew from its snapshot; False where none is whole, of this version's format and at positions that fit."""
+def take_snapshot(path: Path, mark: str, fits: Callable[[Mapping[Slot, int]], bool]) -> bool:
+    """Make the file anew from its snapshot; False where none is whole, of this version's format and at positions that fit.
+
+    Such a one is set aside too, for the next copy would take its place. Raises HomeLocked and StorageFailed where that cannot
+    be known: then nothing is changed.
+    """
     snapshot = path.with_name(NAME)
-    positions = _read_whole(snapshot) if snapshot.is_file() else None
-    if positions is None or not fits(positions):
+    if not snapshot.is_file():
+        return False
+    if not _is_to_be_taken(snapshot, fits):
+        set_aside(snapshot, mark)
         return False
     try:
         copy_snapshot(snapshot, path)
     except OSError as error:
         raise StorageFailed(f"{path}: {error.strerror}; the disk must have room for a copy of {NAME}") from error
     return True
+
+
+def _is_to_be_taken(snapshot: Path, fits: Callable[[Mapping[Slot, int]], bool]) -> bool:
+    try:
+        return fits(read_whole(snapshot))
+    except ViewsDamaged:
+        return False
 
 
 @contextmanager
@@ -88,20 +96,6 @@ def _forget_old(path: Path) -> None:
     for part in parts:
         if part.name[before:].split(".")[0] in marks[:-KEPT]:
             part.unlink()
-
-
-def _read_whole(snapshot: Path) -> dict[Slot, int] | None:
-    """Read every value of a copy, for DuckDB checks a block only when it is asked for; give its positions."""
-    try:
-        must_be_duckdb(snapshot)
-        with duckdb.connect(str(snapshot), read_only=True, config={"memory_limit": MEMORY}) as copy:
-            check_format(copy, snapshot)
-            tables = [f"{half}.{name}" for half in HALVES for name in TABLES]
-            for table in (*tables, "log.progress", "log.sources"):
-                copy.execute(f"select bit_xor(hash(one)) from {table} one").fetchone()
-            return last_positions(copy)
-    except (duckdb.Error, StateTooNew, StorageFailed):
-        return None
 
 
 def _sync(folder: Path) -> None:

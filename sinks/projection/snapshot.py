@@ -6,6 +6,7 @@ Promise: `views.snapshot.duckdb` is whole at any time: the file is copied beside
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,11 @@ NAME: Final = "views.snapshot.duckdb"
 PIECE_BYTES: Final = 4 << 20  # synced one by one: a commit waits for what others have written and not synced
 
 
-def copy_snapshot(source: Path, target: Path) -> None:
-    """Copy a file that does not change meanwhile; raises OSError, and leaves nothing half made then."""
+def copy_snapshot(source: Path, target: Path, check: Callable[[Path], object] | None = None) -> None:
+    """Copy a file that does not change meanwhile; raises OSError, and leaves nothing half made then.
+
+    What `check` raises of the copy keeps it from taking the place of what is there.
+    """
     part = target.with_name(target.name + ".part")
     try:
         with source.open("rb") as original, part.open("wb") as copy:
@@ -22,8 +26,10 @@ def copy_snapshot(source: Path, target: Path) -> None:
                 copy.write(piece)
                 copy.flush()
                 os.fsync(copy.fileno())
+        if check is not None:
+            check(part)
         part.replace(target)
-    except OSError:
+    except BaseException:
         part.unlink(missing_ok=True)
         raise
 

@@ -1,21 +1,28 @@
 """What is done to views.duckdb now and then, on a thread beside the writer: its WAL is merged, and a snapshot is copied.
 
 Promise: commits go on meanwhile. One thing at a time: while a copy runs nothing is merged, and only merges change the file.
+A kill may have torn a block that nobody has asked for since, so the first copy of a process takes the last one's place only
+after all of it was read, which takes one core some 3 s a GB.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+from pathlib import Path
 from typing import Final
 
-from schemas.errors import Fatal, StorageFailed
+from schemas.errors import Fatal, HomeLocked, StorageFailed
 from schemas.ports import Clock
+from sinks.projection.damage import ViewsDamaged
+from sinks.projection.read_whole import read_whole
 from sinks.projection.snapshot import NAME, copy_snapshot, is_stale
 from sinks.projection.views_file import ViewsFile
 
 EVERY_US: Final = 60_000_000
 WAL_BYTES: Final = 32 << 20
 REST: Final = 9  # a large file's copy takes at most a tenth of the time
+_log = logging.getLogger(__name__)
 
 
 class Upkeep:
@@ -30,12 +37,18 @@ class Upkeep:
         self._next_us = clock.now_us() + every_us
         self._thread: threading.Thread | None = None
         self._failure: Fatal | None = None
+        self._whole = False  # a copy of this file was read, and what was written since is this process's
         self._dirty = is_stale(self._target, file.path)
 
     @property
     def busy(self) -> bool:
         """Tell whether something is under way."""
         return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def damage(self) -> ViewsDamaged | None:
+        """Tell what the last merge or copy found; for after `close`."""
+        return self._failure if isinstance(self._failure, ViewsDamaged) else None
 
     def changed(self) -> None:
         """Note that rows were committed."""
@@ -91,8 +104,25 @@ class Upkeep:
     def _copy(self) -> None:
         started_us = self._clock.now_us()
         try:
-            copy_snapshot(self._file.path, self._target)
+            copy_snapshot(self._file.path, self._target, None if self._whole else self._read)
+        except _Unread as error:
+            _log.warning("%s; %s stays as it is until then", error, self._target.name)
+            self._dirty = True
         except OSError as error:
             raise StorageFailed(f"{self._target}: {error.strerror}; the disk must have room for a second copy") from error
         now_us = self._clock.now_us()
         self._next_us = max(started_us + self._every_us, now_us + REST * (now_us - started_us))
+
+    def _read(self, copy: Path) -> None:
+        """Raises ViewsDamaged of the views where their copy is, _Unread where that cannot be known."""
+        try:
+            read_whole(copy)
+        except ViewsDamaged as damage:
+            raise ViewsDamaged(f"{self._file.path}: damaged, as its copy shows ({damage})") from damage
+        except (StorageFailed, HomeLocked) as error:
+            raise _Unread(str(error)) from error
+        self._whole = True
+
+
+class _Unread(Exception):
+    """A copy could not be read for want of memory, or the like."""

@@ -29,6 +29,8 @@ from sinks.projection.query_socket import FILE
 from sinks.projection.set_aside import KEPT, aside_name, set_aside
 from sinks.projection.snapshot import NAME
 from sinks.projection.tables import VIEWS
+from sinks.projection.upkeep import Upkeep
+from sinks.projection.views_file import Progress, ViewsFile
 from tests.flows.driving import DEADLINE_S, ROOT, command, deployed, process, sent, thing, value
 
 BLOCK: Final = 262_144  # DuckDB's
@@ -197,7 +199,7 @@ def test_damage_that_a_query_finds_is_mended_at_the_next_start(home: Path, fresh
     _flip_what_only_queries_read(home / FILE)
     role = _Projector(home)
     role.until_idle()
-    assert "damaged" in command("query", "select count(distinct data) from events", home=home, code=2).stderr
+    assert "damaged" in command("query", "select count(distinct data) from events", home=home, code=1).stderr
     assert "damaged" in role.said()
     assert role.child.returncode == 1
     assert "the next start" in json.dumps(value("doctor", home=home, code=0))
@@ -319,6 +321,56 @@ def test_damage_again_and_again_stops(tmp_path: Path) -> None:
     newest = sorted(tmp_path.glob(f"{FILE}.damaged-*"))
     assert len(newest) == KEPT
     assert newest[-1].read_bytes() == str(clock.us - 60_000_000).encode()
+
+
+def _projected_once(home: Path) -> None:
+    file = ViewsFile(home / FILE)
+    file.commit({}, Progress(1, 0, 0, {Slot("a", "b", 0): 7}))
+    upkeep = Upkeep(file, _HandClock())
+    upkeep.changed()
+    upkeep.finish()
+    file.close()
+
+
+def test_a_whole_snapshot_is_taken_each_time(tmp_path: Path) -> None:
+    _projected_once(tmp_path)
+    whole = (tmp_path / NAME).read_bytes()
+    clock = _HandClock()
+    for _ in range(MOST):
+        clock.us += HOUR_US * 58 // 60
+        _damaged_again(tmp_path, clock)
+        assert (tmp_path / FILE).read_bytes() == (tmp_path / NAME).read_bytes() == whole
+        Mending(tmp_path, clock).caught_up()
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_a_snapshot_that_is_not_taken_is_kept_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, follows: bool
+) -> None:
+    _projected_once(tmp_path)
+    if follows:
+        _flip_headers(tmp_path / NAME)
+    else:
+        monkeypatch.setattr(Mending, "follows", lambda mending, positions: False)
+    before = (tmp_path / NAME).read_bytes()
+    _damaged_again(tmp_path, _HandClock())
+    (aside,) = tmp_path.glob(f"{NAME}.damaged-*")
+    assert aside.read_bytes() == before
+    assert aside.name in said(tmp_path)
+    assert not (tmp_path / NAME).exists()
+    assert not (tmp_path / FILE).exists()
+
+
+def test_what_was_mended_is_told_until_its_file_is_deleted(tmp_path: Path) -> None:
+    clock = _HandClock()
+    _damaged_again(tmp_path, clock)
+    (aside,) = tmp_path.glob(f"{FILE}.damaged-*")
+    aside.unlink()
+    assert "made again" in said(tmp_path)  # not whole yet
+    Mending(tmp_path, clock).caught_up()
+    assert not said(tmp_path)
+    aside.touch()
+    assert aside.name in said(tmp_path)
 
 
 def test_what_retention_has_dropped_is_said_to_the_instant(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from infra.clock import SystemClock
 from schemas.errors import BrokenInvariant, StorageFailed
 from schemas.ports import Slot
 from sinks.projection.damage import ViewsDamaged, is_damage
-from sinks.projection.set_aside import set_aside
+from sinks.projection.set_aside import set_aside, take_snapshot
 from sinks.projection.snapshot import NAME
 from sinks.projection.tables import DEAD_LETTERS, EVENTS, HALVES, RESULTS
 from sinks.projection.upkeep import Upkeep
@@ -60,8 +60,10 @@ def append(file: ViewsFile, number: int, rows: int) -> None:
     file.commit({RESULTS: frame}, Progress(number + 1, 0, 0, {Slot("a", "b", 0): number + 1}))
 
 
-def _connect_slow(connect: Callable[..., duckdb.DuckDBPyConnection], path: str, config: dict[str, str]) -> Any:
-    return connect(path, config=config | SLOW)
+def _connect_slow(
+    connect: Callable[..., duckdb.DuckDBPyConnection], path: str, config: dict[str, str], *, read_only: bool = False
+) -> Any:
+    return connect(path, read_only=read_only, config=config | SLOW)
 
 
 def _counts(file: ViewsFile) -> list[int]:
@@ -123,7 +125,7 @@ def _whole_after(path: Path, told: int) -> bool:
 
 
 @pytest.mark.slow  # real processes, killed again and again
-def test_a_kill_at_any_moment_of_a_merge_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_of_a_merge_leaves_all_of_it_once_or_damage_that_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "views.duckdb"
     merging = path.with_name(path.name + ".wal.checkpoint")
     caught = kills = 0
@@ -196,6 +198,78 @@ def test_a_snapshot_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: 
         upkeep.finish()
     assert not (tmp_path / (NAME + ".part")).exists()
     file.close()
+
+
+def _copied(folder: Path) -> Path:
+    """Make views and their snapshot, as a projector that stops in order leaves them."""
+    file = ViewsFile(folder / "views.duckdb")
+    append(file, 0, 10 * ROWS)  # so that they have blocks of their own
+    upkeep = Upkeep(file, SystemClock())
+    upkeep.changed()
+    upkeep.finish()
+    file.close()
+    return folder / NAME
+
+
+def _tear_rows(path: Path) -> None:
+    """Damage a block that opening the file does not need."""
+    whole = path.read_bytes()
+    for at in range(3 * 4_096 + 1_000, len(whole), 262_144):
+        path.write_bytes(whole[:at] + bytes(byte ^ 0x5A for byte in whole[at : at + 64]) + whole[at + 64 :])
+        try:
+            file = ViewsFile(path)
+        except ViewsDamaged:
+            continue
+        with file.cursor() as cursor:
+            try:
+                cursor.execute(f"select bit_xor(hash(one)) from log.{RESULTS} one").fetchone()
+            except duckdb.IOException:
+                return
+            finally:
+                file.close()
+    raise AssertionError("no such block")
+
+
+def test_a_file_that_was_torn_never_takes_the_place_of_its_whole_snapshot(tmp_path: Path) -> None:
+    snapshot = _copied(tmp_path)
+    whole = snapshot.read_bytes()
+    _tear_rows(tmp_path / "views.duckdb")
+    file = ViewsFile(tmp_path / "views.duckdb")
+    upkeep = Upkeep(file, SystemClock())
+    upkeep.changed()
+    with pytest.raises(ViewsDamaged, match="as its copy shows"):
+        upkeep.finish()
+    assert snapshot.read_bytes() == whole
+    assert not snapshot.with_name(NAME + ".part").exists()
+    file.close()
+
+
+def test_without_the_memory_to_read_it_a_snapshot_is_neither_replaced_nor_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    snapshot = _copied(tmp_path)
+    whole = snapshot.read_bytes()
+    file = ViewsFile(tmp_path / "views.duckdb")
+    append(file, 1, 1)
+    upkeep = Upkeep(file, SystemClock())
+    upkeep.changed()
+    with monkeypatch.context() as starved:
+        starved.setattr("sinks.projection.read_whole.MEMORY", "64KB")
+        upkeep.finish()
+        assert "could not be read" in caplog.text
+        assert snapshot.read_bytes() == whole
+        with pytest.raises(StorageFailed, match="nothing is lost") as caught:
+            take_snapshot(tmp_path / "views.duckdb", "mark", lambda positions: True)
+        assert not isinstance(caught.value, ViewsDamaged)
+        assert snapshot.read_bytes() == whole
+    upkeep.finish()
+    assert snapshot.read_bytes() != whole
+    file.close()
+
+
+def test_what_duckdb_repeats_after_it_has_stopped_is_no_damage() -> None:
+    said = "database has been invalidated because of a previous fatal error. Original error: "
+    assert not is_damage(duckdb.FatalException(f'{said}"Corrupt database file"'))
 
 
 def test_a_statement_that_is_wrong_does_not_read_like_a_disk_at_fault(tmp_path: Path) -> None:
