@@ -6,6 +6,7 @@ The door, the command and the engine ask the same question, `wrong_inputs`; what
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 from schemas.expression.findings import ExpressionError
@@ -18,7 +19,7 @@ from schemas.program import Manual, Program
 _row = lru_cache(maxsize=4_096)(compile_row)
 INPUTS = "inputs"
 NO_INPUTS: Final = Type("record")
-WRONG_MAX: Final = 20  # of a list of thousands the first ones tell enough
+WRONG_MAX: Final = 20  # of a list of thousands the first ones tell enough, and the rest is not looked at: a turn waits
 SAID_MAX: Final = 400
 NO_ID: Final = "its id has no value; the inputs that name it must be given"
 
@@ -33,10 +34,10 @@ def wrong_inputs(program: Program, inputs: Any, trigger: Manual | None) -> list[
     wanted = program.inputs or NO_INPUTS
     if isinstance(given, dict) and given and not wanted.fields:
         return [f"'{program.flow}' takes no inputs; leave {', '.join(given)[:SAID_MAX]} out"]
-    wrong = [_said(error) for error in literal_misfits(given, wanted)]
+    wrong = [_said(error) for error in islice(literal_misfits(given, wanted), WRONG_MAX + 1)]
     if not wrong and _named(trigger) and not _name(program, literal_value(given, wanted), trigger):
         return [NO_ID]
-    return wrong[:WRONG_MAX] + ([f"and {len(wrong) - WRONG_MAX} more"] if len(wrong) > WRONG_MAX else [])
+    return [*wrong[:WRONG_MAX], "and more"] if len(wrong) > WRONG_MAX else wrong
 
 
 def input_env(program: Program, inputs: Any, trigger: Manual | None) -> tuple[dict[str, Any], str]:

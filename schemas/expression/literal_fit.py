@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final
@@ -37,17 +37,18 @@ def literal_misfit(value: Any, want: Type) -> ExpressionError | None:
     return None
 
 
-def literal_misfits(value: Any, want: Type) -> list[ExpressionError]:
-    """Say everything that keeps a JSON value from being a literal of a type, in the order of the type's fields."""
+def literal_misfits(value: Any, want: Type) -> Iterator[ExpressionError]:
+    """Say one by one what keeps a JSON value from being a literal of a type: unknown names, then in the order of its fields."""
     if isinstance(value, dict) and want.name == "record" and want.fields:
         known = dict(want.fields)
-        strange = [_unknown(name, want) for name in value if name not in known]
-        return strange + [one for name, part in known.items() for one in _misfits_inside(value, name, part)]
-    if isinstance(value, list) and want.name == "list":
-        found = ((place, one) for place, item in enumerate(value) for one in literal_misfits(item, want.item or ANY))
-        return [_led_by(place, one) for place, one in found]
-    wrong = literal_misfit(value, want)
-    return [wrong] if wrong else []
+        yield from (_unknown(name, want) for name in value if name not in known)
+        for name, part in known.items():
+            yield from _misfits_inside(value, name, part)
+    elif isinstance(value, list) and want.name == "list":
+        for place, item in enumerate(value):
+            yield from (_led_by(place, one) for one in literal_misfits(item, want.item or ANY))
+    elif (wrong := literal_misfit(value, want)) is not None:
+        yield wrong
 
 
 def literal_value(value: Any, want: Type) -> Any:
@@ -165,10 +166,11 @@ def _unknown(name: str, want: Type) -> ExpressionError:
     return ExpressionError("unknown-field", f"field '{name}' is not in {print_type(want)}; {hint}", 0, (name,))
 
 
-def _misfits_inside(record: dict[str, Any], name: str, want: Type) -> list[ExpressionError]:
+def _misfits_inside(record: dict[str, Any], name: str, want: Type) -> Iterator[ExpressionError]:
     if name not in record and not want.optional and want.name != "any":
-        return [ExpressionError("type-mismatch", f"is missing and {print_type(want)} is wanted; give a value", 0, (name,))]
-    return [_led_by(name, one) for one in literal_misfits(record.get(name), want)]
+        yield ExpressionError("type-mismatch", f"is missing and {print_type(want)} is wanted; give a value", 0, (name,))
+    else:
+        yield from (_led_by(name, one) for one in literal_misfits(record.get(name), want))
 
 
 def _led_by(place: str | int, error: ExpressionError) -> ExpressionError:
