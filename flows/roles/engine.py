@@ -111,7 +111,7 @@ def _between(engine: Engine, process: RoleProcess) -> bool:
 
 
 def _tell(engine: Engine, process: RoleProcess, done: Done) -> None:
-    if done.turn % TURNS_A_COLLECTION == 0:
+    if engine.counts.turns % TURNS_A_COLLECTION == 0:
         gc.collect(1)  # what has come since; all of it would stop a turn for a third of a second
     _report(engine, process, at_once=done.dead > 0)
 

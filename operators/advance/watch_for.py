@@ -14,6 +14,7 @@ import msgspec
 from operators.advance.hidden import hide, unhide
 from operators.advance.onward import begin_steps, carry, timer_of
 from operators.advance.queued import stand_by, take_back_queued
+from operators.execution.asked_policies import use_asked
 from operators.execution.execution import ROOT, Cause, Hidden, Watch
 from operators.execution.frames import tear_all_down, withdraw_all
 from operators.execution.run import Advanced, Awaited, Moment, Run, advanced, begin
@@ -30,8 +31,6 @@ Detail = Absence | Sequence
 def start_watch(moment: Moment, cause: Cause, env: Mapping[str, Any], trigger: int) -> Advanced | None:
     """Begin to watch; None if the time that an absence waits for has no value."""
     run = begin(moment, cause, dict(env), moment.now_us)
-    if moment.policies:
-        run.root.update(moment.policies)
     detail = _detail(run, trigger)
     time_us = _time(detail, cause, run.root)
     if time_us is None:
@@ -41,6 +40,7 @@ def start_watch(moment: Moment, cause: Cause, env: Mapping[str, Any], trigger: i
         run.root["trigger.name"] = name
     if isinstance(detail, Sequence) and detail.first:
         run.root[detail.first] = _nested(run.root, [way for way, _ in detail.reads])
+    use_asked(run)
     return _watch(run, Watch(trigger, None, time_us, time_us + detail.lateness_us, 0, cause.time_us))
 
 

@@ -25,6 +25,6 @@ def _asked(trigger: Trigger) -> tuple[str, ...]:
     if not isinstance(trigger, EventTrigger | After):
         return ()
     window = trigger.detail if isinstance(trigger, EventTrigger) else trigger.window
-    trees = [trigger.condition, *((window.key, window.when) if isinstance(window, Window) else ())]
+    trees = [trigger.condition, *((window.when,) if isinstance(window, Window) else ())]
     read = {key for tree in trees if tree is not None for key in keys(tree)}
     return tuple(sorted(key.split(".")[1] for key in read if key.startswith(f"{POLICIES}.")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
+from weakref import ref
 
 import msgspec
 
@@ -111,7 +112,7 @@ class Moment(msgspec.Struct, gc=False):
     policies: Mapping[str, Any] = {}
 
 
-class Run(msgspec.Struct):
+class Run(msgspec.Struct, weakref=True):
     """The workspace; steps read and write it. `env` is what the current token sees, `root` what the execution has bound."""
 
     runnable: Runnable
@@ -308,7 +309,19 @@ def see_policies(run: Run, policies: Mapping[str, Any]) -> None:
     """Let an execution read the policies in force now; each that is read is noted, with its version where that has changed."""
     run.root.update(policies)
     if POLICIES in run.root:
-        run.root[USE] = run.use_policy
+        run.root[USE] = _heard_by(run)
+
+
+def _heard_by(run: Run) -> Callable[[str], None]:
+    """Let a workspace hear of policies that are read, without holding it: a cycle would stay until the collector runs, rarely."""
+    there = ref(run)
+
+    def use(name: str) -> None:
+        asked = there()
+        if asked is not None:
+            asked.use_policy(name)
+
+    return use
 
 
 def advanced(run: Run, *, keep: bool) -> Advanced:

@@ -148,3 +148,63 @@ def _judge(moments: list[Any], total: int, told: list[int]) -> None:
     changed = [value for at, value in enumerate(told) if at == 0 or value != told[at - 1]]
     assert found == changed
     seen(f"limits: {len(found)}")
+
+
+WATCHES: Final = """
+event: order.placed
+topic: shop.events
+fields: {order: {id: string, total: int, days: int}}
+---
+event: payment.received
+topic: shop.events
+fields: {payment: {order: string, amount: int}}
+---
+action: send
+params: {order: string}
+---
+{policy: lowest, type: int, value: 1}
+---
+flow: unpaid
+trigger:
+  event: order.placed
+  conditions: [order.total > policies.lowest]
+  absence: {of: payment.received, as: paid, correlate: paid.payment.order == order.id, within: 1h}
+steps: [{action: send, with: {order: "{{ order.id }}"}}]
+---
+flow: again
+trigger:
+  sequence:
+    key: order.id
+    within: 2d
+    events:
+      - {event: order.placed, as: first, conditions: [first.order.total > policies.lowest]}
+      - {event: order.placed, as: second}
+steps: [{action: send, with: {order: "{{ first.order.id }}"}}]
+---
+flow: summed
+trigger:
+  event: order.placed
+  window:
+    key: order.id
+    tumbling: 1d
+    fire: every
+    measures: {worth: sum(order.total)}
+    when: window.worth > policies.lowest
+steps: [{action: send, with: {order: "{{ order.id }}"}}]
+"""
+
+
+def test_watches_and_windows_name_what_their_triggers_asked(tmp_path: Path) -> None:
+    (tmp_path / "flows.yaml").write_text(WATCHES)
+    found = load_definitions([tmp_path / "flows.yaml"])
+    assert found.ok, found.problems
+    numbers = iter(range(1, 100))
+    controls = [encode(one) for one in control_records(found, lambda _: next(numbers), avro_schema)]
+    with recorded(EngineSettings("events", partitions=PARTITIONS), 0, 20_000) as one:
+        one.send(CONTROL, encode(Control(key=HOLD, value=True)), *controls)
+        for number, (kind, minutes) in enumerate((("order.placed", 0), ("order.placed", 30), ("payment.received", 600))):
+            topic, data = said(number, kind, minutes, "O1", 9)
+            one.send(topic, data)
+        one.come_to_rest()
+        did = [[kind for _, kind, *_ in moments] for moments in one.histories.values()]
+    assert did == [["started", "used", "issued", "ended"]] * 5, "two each of the absence and the window, one of the sequence"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from operators.execution.run import Run
 from schemas.effects import Abandoned, Ended
 from schemas.expression.check import elaborate
 from schemas.expression.parse import parse
@@ -154,6 +156,18 @@ def _decided(table: TablePolicy, total: Any, band: Any) -> World:
     policies = {"policies.refund_route": table, "policies": {"refund_route": table.version}}
     flow = runnable(DECIDE, act("use", params={"route": "{{ route }}"}), policies=("refund_route",))
     return World(flow, policies, paid=total, seen=band).start()
+
+
+def test_a_workspace_that_hears_of_policies_is_gone_at_once() -> None:
+    """The engine's collector rarely runs: what holds itself would fill the memory."""
+    gc.collect()
+    gc.disable()
+    try:
+        _decided(_table("first", *RULES), "10 GBP", "low")
+        left = [one for one in gc.get_objects() if isinstance(one, Run)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 @pytest.mark.parametrize(
