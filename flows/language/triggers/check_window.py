@@ -11,7 +11,7 @@ from flows.language.elaborate import Elaborator
 from flows.language.names import Names
 from flows.language.nodes import Mapping, Node, inner, plain
 from flows.language.report import near
-from flows.language.triggers.reading import WINDOW_MAX_US, Reading
+from flows.language.triggers.reading import WINDOW_MAX_US, Reading, tell_policies
 from schemas.expression.findings import ExpressionError
 from schemas.expression.fit import present, type_of
 from schemas.expression.tree import Call, ListOf, Tree
@@ -108,6 +108,7 @@ def _of_value(elaborator: Elaborator, name: str, tree: Call, place: Node, names:
     if not isinstance(found, Call):
         return None
     value = _item(found.args[0])
+    tell_policies(value, place, "a measure", elaborator.report)
     of = found.type if tree.name in ("min", "max", "mean") and type_of(value).optional else present(found.type)
     return Measure(name, tree.name, value, of)  # type: ignore[arg-type]
 

@@ -15,12 +15,20 @@ from schemas.expression.check import proved
 from schemas.expression.fit import type_of
 from schemas.expression.tree import Call, Constant, Tree
 from schemas.expression.types import ANY, Type
+from schemas.expression.walk import keys
 from schemas.internal import FLOW_ENDED
 
 KEPT_MAX_US: Final = 1100 * DAY_US  # as long as an execution may live
 WINDOW_MAX_US: Final = 400 * DAY_US
 _NO_KEY: Final = Constant("", Type("string"))  # where a key has an error, which is told
 _KEYS: Final = frozenset(["string", "one_of", "int", "decimal", "bool", "timestamp", "duration", "money", "any"])
+
+
+def tell_policies(tree: Tree, place: Node, what: str, report: Report) -> None:
+    """Tell of policies in what says where an event belongs and what it counts: that is kept, and a policy changes."""
+    for key in sorted(key for key in keys(tree) if key.startswith("policies.")):
+        message = f"'{key}' stands in {what}, and what was gathered would change with it; ask for it in 'conditions' or 'when'"
+        report.add(place, "changing-key", message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,7 @@ class Reading:
         tree = None if read is None else self.elaborator.tree(read, place, names, ANY)
         if tree is None:
             return _NO_KEY, frozenset()
+        tell_policies(tree, place, "a key", self.report)
         return self._one_value(tree, place, "key"), proved(Call("exists", (tree,)))
 
     def key(self, node: Node, names: Names, key: str) -> Tree:

@@ -78,6 +78,16 @@ WRONG: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "event: order.placed\n  window: {key: 'policies.patience[order.country]', sliding: 1h, "
+        "measures: {n: 'max(policies.patience[order.country])'}, fire: every}",
+        [
+            "4:17: error[changing-key]: 'policies.patience' stands in a key, and what was gathered would change with it; "
+            "ask for it in 'conditions' or 'when'",
+            "4:80: error[changing-key]: 'policies.patience' stands in a measure, and what was gathered would change with it; "
+            "ask for it in 'conditions' or 'when'",
+        ],
+    ),
+    (
         'event: order.placed\n  window: {key: "{{ order.country }}", sliding: 1h, measures: {n: 3}, fire: every}',
         [
             "4:17: error[template-in-expression]: 'key' is an expression already; write order.country, without {{ }}",
