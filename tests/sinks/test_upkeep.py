@@ -241,6 +241,11 @@ def test_a_file_that_was_torn_never_takes_the_place_of_its_whole_snapshot(tmp_pa
         upkeep.finish()
     assert snapshot.read_bytes() == whole
     assert not snapshot.with_name(NAME + ".part").exists()
+    beside = Upkeep(file, SystemClock(), every_us=0)
+    beside.changed()
+    beside.tick()
+    beside.close()
+    assert isinstance(beside.damage, ViewsDamaged)  # heard by a writer that failed meanwhile
     file.close()
 
 
