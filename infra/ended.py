@@ -58,9 +58,10 @@ class EndedSweep:
         if self._below < self._aim:
             self._sweep(min(self._aim, self._below + SLICE + 2 * len(starts)))
 
-    def end(self, changes: Sequence[ChangedExecution]) -> None:
+    def end(self, changes: Sequence[ChangedExecution], discarded: Sequence[int]) -> None:
         """Take those away that have just ended and were passed over, inside the caller's transaction."""
-        gone = [(one.row,) for one in changes if one.state is None and one.row < self._below]
+        ended = [*(one.row for one in changes if one.state is None), *discarded]
+        gone = [(row,) for row in ended if row < self._below]
         if gone:
             self._connection.executemany(f"delete from executions where row = ? and {_TIMED}", gone)
 

@@ -1,8 +1,8 @@
 """The executions of one engine, as rows under integer keys; the public id has a unique index and is ordered by time.
 
-State: a live execution has its packed state; an ended one keeps its row without it, so that a late duplicate of its cause is
-still known, until infra.ended takes it. Cost: 3-4 µs an insertion, of which a tenth keeps the live ones apart; random keys would
-cost a factor of five.
+State: a live execution has its packed state; an ended one, or a watch that was discarded, keeps its row without it, so that a
+late duplicate of its cause is still known, until infra.ended takes it. Cost: 3-4 µs an insertion, of which a tenth keeps the live
+ones apart; random keys would cost a factor of five.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from schemas.ports import ChangedExecution, NewExecution, StoredExecution
 T = TypeVar("T")
 
 ASK: Final = 500  # ids or rows a query
+DISCARDED: Final = "discarded"
+_BEGUN: Final = f"status <> '{DISCARDED}'"
 _BEYOND: Final = (1 << 63) - 1
 
 _TABLES: Final = (
@@ -77,16 +79,18 @@ def write(connection: Connection, starts: Sequence[NewExecution], changes: Seque
 
 
 def discard(connection: Connection, gone: Sequence[int]) -> None:
-    """Delete executions that leave no trace, inside the caller's transaction."""
+    """End executions that never began, inside the caller's transaction: only a duplicate of their cause meets them again."""
     if gone:
-        connection.executemany("delete from executions where row = ?", [(row,) for row in gone])
+        end = f"update executions set status = '{DISCARDED}', state = null where row = ?"
+        connection.executemany(end, [(row,) for row in gone])
 
 
-def existing(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
-    """Give those of the ids that have a row."""
+def existing(connection: Connection, ids: Sequence[bytes], *, begun: bool = False) -> set[bytes]:
+    """Give those of the ids that have a row; `begun`: and are no watches that were discarded."""
     found: set[bytes] = set()
+    only = f" and {_BEGUN}" if begun else ""
     for some in _cut(ids):
-        found.update(row[0] for row in rows(connection, f"select id from executions where id in ({_marks(some)})", some))
+        found.update(row[0] for row in rows(connection, f"select id from executions where id in ({_marks(some)}){only}", some))
     return found
 
 
@@ -113,8 +117,10 @@ def list_executions(path: Path, which: Filter, *, vfs: str | None = None) -> lis
     """List executions of an engine's file, newest first, beside its running engine or without one; [] if there is no file."""
     conditions = {"tenant = ?": which.tenant, "flow = ?": which.flow, "status = ?": which.status, "row < ?": which.before}
     used = {condition: wanted for condition, wanted in conditions.items() if wanted is not None}
-    where = f"where {' and '.join(used)} " if used else ""
-    return _read(path, f"select {_COLUMNS} from executions {where}order by row desc limit ?", [*used.values(), which.limit], vfs)
+    where = " and ".join((_BEGUN, *used))
+    return _read(
+        path, f"select {_COLUMNS} from executions where {where} order by row desc limit ?", [*used.values(), which.limit], vfs
+    )
 
 
 def list_live(path: Path, flows: Collection[str], before: int | None, limit: int) -> list[ExecutionRow]:
@@ -140,7 +146,7 @@ def live_versions(path: Path) -> dict[tuple[str, str], int]:
 
 def show_execution(path: Path, execution: bytes, *, vfs: str | None = None) -> ExecutionRow | None:
     """Find one execution by its 16-byte id in an engine's file."""
-    found = _read(path, f"select {_COLUMNS} from executions where id = ?", [execution], vfs)
+    found = _read(path, f"select {_COLUMNS} from executions where id = ? and {_BEGUN}", [execution], vfs)
     return found[0] if found else None
 
 
@@ -152,7 +158,9 @@ def show_with_program(path: Path, execution: bytes, *, vfs: str | None = None) -
     program = "(select program from programs where programs.version = executions.version)"
     try:
         with snapshot(connection):
-            found = next(rows(connection, f"select {_COLUMNS}, {program} from executions where id = ?", [execution]), None)
+            found = next(
+                rows(connection, f"select {_COLUMNS}, {program} from executions where id = ? and {_BEGUN}", [execution]), None
+            )
             return None if found is None else (ExecutionRow(*found[:-1]), found[-1])
     finally:
         close(connection)
@@ -165,7 +173,7 @@ def count_by_status(path: Path, *, vfs: str | None = None) -> dict[str, int]:
         return {}
     try:
         with snapshot(connection):
-            return dict(rows(connection, "select status, count(*) from executions group by status"))
+            return dict(rows(connection, f"select status, count(*) from executions where {_BEGUN} group by status"))
     finally:
         close(connection)
 

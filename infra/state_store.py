@@ -132,10 +132,10 @@ class SqliteStateStore:
             sources = positions.read_sources(self._connection)
         return StoreMeta(turn, now_us, next_row, open_actions, read, self._incarnation, self._epoch, sources, live, past_us)
 
-    def existing(self, ids: Sequence[bytes]) -> set[bytes]:
-        """Give those of the execution ids that the store knows, ended ones too."""
+    def existing(self, ids: Sequence[bytes], *, begun: bool = False) -> set[bytes]:
+        """Give those of the execution ids that the store knows, ended ones too; `begun`: but no watches that were discarded."""
         with self._using():
-            return executions.existing(self._connection, ids)
+            return executions.existing(self._connection, ids, begun=begun)
 
     def load(self, rows: Sequence[int]) -> dict[int, StoredExecution]:
         """Read live executions by row; ended ones are not in the answer."""
@@ -253,7 +253,7 @@ class SqliteStateStore:
         executions.write(connection, turn.starts, turn.changes)
         executions.discard(connection, turn.discarded)
         wall_us = turn.now_us if turn.wall_us is None else turn.wall_us
-        self._sweep.end(turn.changes)
+        self._sweep.end(turn.changes, turn.discarded)
         self._sweep.run(turn.starts, wall_us)
         self._programs.write(turn, wall_us)
         self._timers.write(turn.timers_gone, turn.timers_set, turn.now_us)

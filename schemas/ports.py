@@ -301,7 +301,7 @@ class TurnCommit:
     schedules: Sequence[SchedulePlace] = ()
     schedules_gone: Sequence[tuple[str, str, str, str]] = ()  # (tenant, flow, trigger, zone)
     windows: WindowChanges | None = None
-    discarded: Sequence[int] = ()  # rows of executions that leave no trace: watches that were not needed
+    discarded: Sequence[int] = ()  # rows of watches that were not needed: nobody sees them, and duplicates are known by them
     limits: LimitChanges | None = None
     held_back: Mapping[HeldBack, int] | None = None  # from which position on tenants wait; None: as before
     reached: Sequence[Stretch] | None = None  # what executions have worked on, of a turn that goes on; None: as before
@@ -340,8 +340,8 @@ class StateStore(Protocol):
         """Tell where the last commit left off."""
         ...
 
-    def existing(self, ids: Sequence[bytes]) -> set[bytes]:
-        """Give those of the execution ids that the store knows, ended ones too."""
+    def existing(self, ids: Sequence[bytes], *, begun: bool = False) -> set[bytes]:
+        """Give those of the execution ids that the store knows, ended ones too; `begun`: but no watches that were discarded."""
         ...
 
     def load(self, rows: Sequence[int]) -> dict[int, StoredExecution]:

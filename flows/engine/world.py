@@ -59,8 +59,8 @@ class EngineWorld:
         return self._store.find([identity]).get(identity)
 
     def exists(self, identity: bytes) -> bool:
-        """Tell whether an execution is known, ended ones too."""
-        return bool(self._store.existing([identity]))
+        """Tell whether an execution is known, ended ones too; a watch that was discarded was none."""
+        return bool(self._store.existing([identity], begun=True))
 
     def seen(self, key: bytes) -> bool:
         """Tell whether a key is in the window of those seen."""

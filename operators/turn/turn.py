@@ -56,7 +56,7 @@ def resume(pending: Pending, answers: Sequence[object] = ()) -> TurnResult:
     touched = [live for live in pending.live.values() if live.touched]
     kept = [live for live in touched if live.status != "discarded"]
     return TurnResult(
-        starts=[new_row(live) for live in kept if live.is_new],
+        starts=[new_row(live) for live in touched if live.is_new],  # discarded ones too: duplicates of their cause come late
         changes=[changed_row(live) for live in kept if not live.is_new],
         timers_set=list(pending.timers.made),
         timers_gone=list(pending.timers.gone),

@@ -79,8 +79,6 @@ class World:
             self.live |= {start.row} if start.state is not None else set()
             self.named |= {start.row} if start.id[:6] == bytes(6) else set()
         self.live.difference_update(ends, discarded)
-        for row in discarded:
-            del self.began[row]
 
     def stored(self) -> set[int]:
         """Give the rows that are in the file."""

@@ -97,14 +97,20 @@ def test_what_came_before_is_remembered_for_its_time(store: SqliteStateStore) ->
     assert store.remembered(9, 0) == store.remembered(8, 0) == []
 
 
-def test_live_executions_are_found_by_public_id_and_watches_leave_no_trace(store: SqliteStateStore) -> None:
+def test_live_executions_are_found_by_public_id_and_watches_that_were_discarded_only_where_a_duplicate_asks(
+    store: SqliteStateStore,
+) -> None:
     called, other = new(2)._replace(parent=1, parent_token=5), new(4)._replace(version="v2")
     store.commit(replace(turn(1), starts=[new(1), called, new(3, "completed"), other], programs=[("v2", b""), ("v1", b"")]))
     found = store.find([new(row).id for row in (2, 3, 9)])
     assert found == {called.id: StoredExecution(2, 2, called.id, "acme", "onboarding", "v1", NOW_US, b"state 2", 1, 5)}
     assert store.versions() == ["v1", "v2"]
     store.commit(replace(turn(2), discarded=[4]))
-    assert store.existing([new(4).id, new(3).id]) == {new(3).id}
+    assert store.existing([new(4).id, new(3).id], begun=True) == {new(3).id}
+    assert store.existing([new(4).id, new(3).id]) == {new(4).id, new(3).id}
+    assert not store.load([4])
+    assert not store.find([new(4).id])
+    assert 4 not in [one.row for one in list_executions(store.path, Filter())]
 
 
 def test_what_inputs_were_read_up_to_does_not_go_back_and_an_older_file_learns_it(tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ class StoryVerdict:
         assert len(rows) == len(self.home.read.executions), "an execution has two rows"
         watching = {identity for identity, row in rows.items() if row.status == "watching"}
         assert not watching, f"watches are left: {watching}"
-        assert set(rows) == set(self.home.accounts), f"rows and histories differ: {set(rows) ^ set(self.home.accounts)}"
+        discarded = {identity for identity, row in rows.items() if row.status == "discarded"}
+        assert not any(rows[identity].live for identity in discarded), "a watch that was discarded has a state"
+        begun = set(rows) - discarded
+        assert begun == set(self.home.accounts), f"rows and histories differ: {begun ^ set(self.home.accounts)}"
         live = {row.row for row in rows.values() if row.live}
         strange = {row for _, row, _ in self.home.read.timers} - live
         assert not strange, f"timers without an execution: {strange}"
